@@ -1,0 +1,1 @@
+//! What is installed into the cluster: platform objects, Argo CD.

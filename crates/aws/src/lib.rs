@@ -1,0 +1,1 @@
+//! SDK configuration and interceptors, ownership marks, the table of AWS error codes, the presigner of EKS tokens.

@@ -1,0 +1,1 @@
+//! The EKS API: Auto Mode cluster, access entries.

@@ -1,0 +1,1 @@
+//! The environment file: schema, spans, defaults per tier, validation. Pure.

@@ -1,0 +1,1 @@
+//! The AWS front (recording, faults), the EKS emulator and the Auto Mode stand-in.

@@ -1,0 +1,1 @@
+//! Addresses, newtypes of ids, typed references. No SDK, no I/O.

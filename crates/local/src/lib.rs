@@ -1,0 +1,1 @@
+//! trunkline-local: starts and stops the whole local stack.

@@ -1,0 +1,1 @@
+//! VPC, subnets, routing, NAT, security groups, endpoints.

@@ -1,0 +1,1 @@
+//! Argo CD project and applications for Redis; waiting for revisions.
