@@ -1,0 +1,147 @@
+//! Names of S3's operations, which its requests do not carry: they follow
+//! from the method, the path and the subresource in the query
+//! (Amazon S3 API Reference; botocore `s3/2006-03-01/service-2.json`).
+
+use http::Method;
+use http::request::Parts;
+use url::form_urlencoded;
+
+/// Subresource, and the operations of GET, PUT and DELETE on it.
+type Row = (&'static str, [&'static str; 3]);
+
+#[rustfmt::skip]
+const BUCKET: [Row; 14] = [
+    ("versioning", ["GetBucketVersioning", "PutBucketVersioning", ""]),
+    ("encryption", ["GetBucketEncryption", "PutBucketEncryption", "DeleteBucketEncryption"]),
+    ("policy", ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"]),
+    ("policyStatus", ["GetBucketPolicyStatus", "", ""]),
+    ("publicAccessBlock", ["GetPublicAccessBlock", "PutPublicAccessBlock", "DeletePublicAccessBlock"]),
+    ("lifecycle", ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"]),
+    ("tagging", ["GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging"]),
+    ("ownershipControls", ["GetBucketOwnershipControls", "PutBucketOwnershipControls", "DeleteBucketOwnershipControls"]),
+    ("location", ["GetBucketLocation", "", ""]),
+    ("acl", ["GetBucketAcl", "PutBucketAcl", ""]),
+    ("logging", ["GetBucketLogging", "PutBucketLogging", ""]),
+    ("object-lock", ["GetObjectLockConfiguration", "PutObjectLockConfiguration", ""]),
+    ("versions", ["ListObjectVersions", "", ""]),
+    ("uploads", ["ListMultipartUploads", "", ""]),
+];
+
+#[rustfmt::skip]
+const OBJECT: [Row; 6] = [
+    ("tagging", ["GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"]),
+    ("acl", ["GetObjectAcl", "PutObjectAcl", ""]),
+    ("attributes", ["GetObjectAttributes", "", ""]),
+    ("retention", ["GetObjectRetention", "PutObjectRetention", ""]),
+    ("legal-hold", ["GetObjectLegalHold", "PutObjectLegalHold", ""]),
+    ("uploadId", ["ListParts", "UploadPart", "AbortMultipartUpload"]),
+];
+
+/// The operation of a path-style request.
+pub(crate) fn operation(parts: &Parts) -> Option<&'static str> {
+    let query: Vec<String> =
+        form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .map(|(key, value)| {
+                if key == "list-type" {
+                    format!("{key}={value}")
+                } else {
+                    key.into()
+                }
+            })
+            .collect();
+    let has = |key: &str| query.iter().any(|name| name == key);
+    let method = &parts.method;
+    let rows: &[Row] = match bucket_and_key(parts).len() {
+        0 => return (*method == Method::GET).then_some("ListBuckets"),
+        1 => &BUCKET,
+        _ => &OBJECT,
+    };
+    let by_method = |[get, put, delete]: [&'static str; 3]| match *method {
+        Method::GET => Some(get),
+        Method::PUT => Some(put),
+        Method::DELETE => Some(delete),
+        _ => None,
+    };
+    if let Some((_, operations)) = rows.iter().find(|(key, _)| has(key))
+        && let Some(name) = by_method(*operations).filter(|name| !name.is_empty())
+    {
+        return Some(name);
+    }
+    if rows.len() == BUCKET.len() {
+        bucket(method, has)
+    } else {
+        object(parts, has)
+    }
+}
+
+fn bucket(method: &Method, has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    Some(match *method {
+        Method::GET if has("list-type=2") => "ListObjectsV2",
+        Method::GET => "ListObjects",
+        Method::PUT => "CreateBucket",
+        Method::DELETE => "DeleteBucket",
+        Method::HEAD => "HeadBucket",
+        Method::POST if has("delete") => "DeleteObjects",
+        _ => return None,
+    })
+}
+
+fn object(parts: &Parts, has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    Some(match parts.method {
+        Method::GET => "GetObject",
+        Method::HEAD => "HeadObject",
+        Method::PUT if parts.headers.contains_key("x-amz-copy-source") => "CopyObject",
+        Method::PUT => "PutObject",
+        Method::DELETE => "DeleteObject",
+        Method::POST if has("uploads") => "CreateMultipartUpload",
+        Method::POST if has("uploadId") => "CompleteMultipartUpload",
+        _ => return None,
+    })
+}
+
+/// Bucket, and `bucket/key` if there is a key.
+pub(crate) fn bucket_and_key(parts: &Parts) -> Vec<String> {
+    let path = parts.uri.path().trim_start_matches('/');
+    match path.split_once('/') {
+        _ if path.is_empty() => Vec::new(),
+        Some((bucket, "")) => vec![bucket.to_owned()],
+        Some((bucket, key)) => vec![bucket.to_owned(), format!("{bucket}/{key}")],
+        None => vec![path.to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_named_as_aws_names_them() {
+        let cases = [
+            ("GET", "/", "ListBuckets"),
+            ("PUT", "/b", "CreateBucket"),
+            ("HEAD", "/b/", "HeadBucket"),
+            ("GET", "/b?list-type=2&prefix=x", "ListObjectsV2"),
+            ("GET", "/b?prefix=x", "ListObjects"),
+            ("PUT", "/b?versioning", "PutBucketVersioning"),
+            ("GET", "/b?lifecycle", "GetBucketLifecycleConfiguration"),
+            ("DELETE", "/b?publicAccessBlock", "DeletePublicAccessBlock"),
+            ("POST", "/b?delete", "DeleteObjects"),
+            ("GET", "/b?versions", "ListObjectVersions"),
+            ("PUT", "/b/lease.json?x-id=PutObject", "PutObject"),
+            ("GET", "/b/a/b?versionId=1", "GetObject"),
+            ("DELETE", "/b/a", "DeleteObject"),
+            ("POST", "/b/a?uploads", "CreateMultipartUpload"),
+            ("PUT", "/b/a?partNumber=1&uploadId=x", "UploadPart"),
+            ("POST", "/b/a?uploadId=x", "CompleteMultipartUpload"),
+        ];
+        for (method, uri, name) in cases {
+            let (parts, ()) = http::Request::builder()
+                .method(method)
+                .uri(uri)
+                .body(())
+                .unwrap()
+                .into_parts();
+            assert_eq!(operation(&parts), Some(name), "{method} {uri}");
+        }
+    }
+}
