@@ -33,6 +33,7 @@
 mod auth;
 mod cluster;
 mod compare;
+mod connections;
 mod diff;
 mod discovery;
 mod failure;
@@ -42,10 +43,12 @@ mod owned;
 mod read;
 mod rollout;
 mod wait;
+mod wish;
 mod write;
 
 pub use auth::{FixedToken, Token, TokenSource};
 pub use cluster::Cluster;
+pub use connections::{Connections, Reach};
 pub use diff::diff;
 pub use discovery::{Lookup, Resource};
 pub use inventory::{Inventory, surplus};
@@ -56,6 +59,7 @@ pub use object::{
 pub use read::Selection;
 pub use rollout::rollout;
 pub use wait::Verdict;
+pub use wish::{Wished, wished};
 pub use write::{Conflicts, Created, Propagation};
 
 /// The field manager of every apply of ours.

@@ -152,7 +152,6 @@ fn dynamic(cluster: &Cluster, target: &ObjectRef, resource: &Resource) -> Api<Dy
         api_version: kind.api_version.clone(),
         kind: kind.kind.clone(),
         plural: resource.plural.clone(),
-        ..ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&())
     };
     match target.namespace.as_deref().filter(|_| resource.namespaced) {
         Some(namespace) => Api::namespaced_with(cluster.client(), namespace, &described),

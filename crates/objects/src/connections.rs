@@ -1,0 +1,76 @@
+//! Connections: one per cluster, shared by every layer that lives in it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use trunkline_engine::{Failure, Observing, Presence};
+use trunkline_ids::{ClusterEndpoint, Outputs, Ref};
+
+use crate::{Cluster, TokenSource};
+
+/// Makes connections to the cluster of an environment and keeps the last one,
+/// so that tokens and discovery are shared.
+#[derive(Clone)]
+pub struct Connections {
+    tokens: Arc<dyn TokenSource>,
+    endpoint: Ref<ClusterEndpoint>,
+    last: Arc<Mutex<Option<Cluster>>>,
+}
+
+/// What a layer inside a cluster finds when it is asked to look.
+pub enum Reach {
+    /// The cluster is there.
+    Cluster(Cluster),
+    /// It is not there, or never was so far: everything in it is absent.
+    Absent,
+    /// It cannot be told.
+    Unknown(String),
+}
+
+impl Connections {
+    /// Connections to the cluster behind this reference, with tokens of this
+    /// source.
+    #[must_use]
+    pub fn new(endpoint: Ref<ClusterEndpoint>, tokens: Arc<dyn TokenSource>) -> Self {
+        Self { tokens, endpoint, last: Arc::default() }
+    }
+
+    /// The reference.
+    #[must_use]
+    pub fn endpoint(&self) -> &Ref<ClusterEndpoint> {
+        &self.endpoint
+    }
+
+    /// For observing: the connection, or why there is none.
+    #[must_use]
+    pub fn reach(&self, cx: &Observing) -> Reach {
+        match &cx.parent {
+            Presence::Absent => Reach::Absent,
+            Presence::Unknown(why) => Reach::Unknown(why.clone()),
+            Presence::Present => match self.of(&cx.outputs) {
+                Ok(cluster) => Reach::Cluster(cluster),
+                Err(failure) => Reach::Unknown(failure.to_string()),
+            },
+        }
+    }
+
+    /// The connection to an endpoint.
+    ///
+    /// # Errors
+    /// When the endpoint's URL or certificate authority cannot be read.
+    pub fn to(&self, endpoint: &ClusterEndpoint) -> Result<Cluster, Failure> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cluster) = last.as_ref().filter(|cluster| cluster.endpoint() == endpoint) {
+            return Ok(cluster.clone());
+        }
+        let cluster = Cluster::connect(endpoint, Arc::clone(&self.tokens))?;
+        *last = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    fn of(&self, outputs: &Outputs) -> Result<Cluster, Failure> {
+        let endpoint = outputs
+            .get(&self.endpoint)
+            .ok_or_else(|| Failure::bug("the cluster is there and its endpoint is not known"))?;
+        self.to(&endpoint)
+    }
+}
