@@ -4,6 +4,7 @@
 mod failure;
 mod guard;
 mod marks;
+mod policy;
 mod token;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use trunkline_ids::{AccountId, Address, Region};
 pub use failure::failure;
 pub use guard::{Guard, Open};
 pub use marks::{ADDRESS_TAG, ENVIRONMENT_TAG, address_of};
+pub use policy::{canonical_policy, same_policy};
 pub use token::{EksToken, eks_token};
 
 /// How one environment reaches AWS.
