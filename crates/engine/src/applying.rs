@@ -91,6 +91,12 @@ impl Applying {
         &self.events
     }
 
+    /// Whether the run was asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_asked()
+    }
+
     /// Tells what the step waits for, in a few words.
     pub fn waiting_for(&self, what: &str) {
         self.events.tell(Happening::Waiting {

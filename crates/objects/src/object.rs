@@ -349,6 +349,16 @@ impl Object {
         self
     }
 
+    /// Adds a finalizer: whoever it names must agree before the object goes.
+    #[must_use]
+    pub fn with_finalizer(mut self, name: &str) -> Self {
+        match self.body["metadata"]["finalizers"].as_array_mut() {
+            Some(all) => all.push(json!(name)),
+            None => self.body["metadata"]["finalizers"] = json!([name]),
+        }
+        self
+    }
+
     /// Marks it as ours: managed by Trunkline, of this environment, at this
     /// address. Marks travel in the create request itself.
     #[must_use]
