@@ -193,7 +193,7 @@ mod tests {
         let sum = "E".repeat(64);
         let low = "e".repeat(64);
         for list in [
-            format!("{sum}"),
+            sum.clone(),
             format!("{sum}\n"),
             format!("{sum}  etcd.tar.gz"),
             format!("{sum} *etcd.tar.gz"),

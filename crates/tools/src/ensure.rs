@@ -1,6 +1,5 @@
 //! Looks tools up, and sees to it that they are there.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::cache::{Entry, Stage};
 use crate::download::download;
 use crate::pins::{Made, Pin, pin};
-use crate::run::Job;
+use crate::run::{Job, Stopped};
 use crate::surroundings::Surroundings;
 use crate::{Found, Origin, Tool, go, pip, probe};
 
@@ -18,6 +17,12 @@ use crate::{Found, Origin, Tool, go, pip, probe};
 pub trait Progress: Sync {
     /// Something is being done, or still goes on.
     fn line(&self, tool: Tool, text: &str);
+
+    /// Whether the caller wants no more. Asked all the time; once it is true the
+    /// children are ended and the call fails.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Finds a tool on `PATH` (in the pinned version only) or in the cache. Never
@@ -69,7 +74,7 @@ pub fn ensure_in(
     let run = Run {
         around,
         progress,
-        cancelled: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
         go: Mutex::new(()),
         wheels: Mutex::new(()),
     };
@@ -98,6 +103,9 @@ pub fn ensure_in(
     if !missing.is_empty() {
         bail!("{}", told(&missing));
     }
+    if progress.stopped() {
+        bail!("stopped");
+    }
     Ok(found.into_iter().flatten().collect())
 }
 
@@ -123,19 +131,48 @@ impl Failed {
 /// A tool that cannot be had.
 struct Missing {
     tool: Tool,
+    /// What is on `PATH` under its name, if something is.
+    on_path: Option<String>,
     /// The ways that were tried, each with why it failed.
     tried: Vec<(&'static str, String)>,
-    /// It was only stopped, because of another tool.
+    /// It was only stopped, because of another tool or by the caller.
     cancelled: bool,
 }
 
 impl Missing {
     fn broken(tool: Tool, why: &str) -> Self {
+        let tried = vec![("cache", why.to_owned())];
         Self {
             tool,
-            tried: vec![("cache", why.to_owned())],
+            on_path: None,
+            tried,
             cancelled: false,
         }
+    }
+
+    /// Whether another one failed for the same reasons.
+    fn is_like(&self, other: &Self) -> bool {
+        self.tried == other.tried && self.fix() == other.fix()
+    }
+
+    /// What a person can do about it.
+    fn fix(&self) -> String {
+        let pin = pin(self.tool);
+        let begun = self.tried.iter().any(|(_, why)| why.contains(" failed ("));
+        let mut ways = vec![match &pin.made {
+            _ if begun => "mend what the lines above say",
+            Made::Go(_) => "install Go 1.24 or newer",
+            Made::Wheel(_) | Made::Venv { .. } => {
+                "install Python 3.10 or newer with its venv module (Debian: apt install python3-venv)"
+            }
+        }];
+        if pin.release.is_some() {
+            ways.push("let this machine reach the download");
+        }
+        if pin.version_arguments.is_some() {
+            ways.push("put this version on PATH");
+        }
+        format!("{}; then run the same command again", ways.join(", or "))
     }
 }
 
@@ -143,7 +180,8 @@ impl Missing {
 struct Run<'a> {
     around: &'a Surroundings,
     progress: &'a dyn Progress,
-    cancelled: AtomicBool,
+    /// A tool cannot be had, so that no one need wait for the others.
+    failed: AtomicBool,
     /// Go builds use every core, and share what they compile: one at a time.
     go: Mutex<()>,
     /// Two tools come out of one wheel: the second finds it in pip's cache.
@@ -157,7 +195,7 @@ impl Run<'_> {
         }
         let result = self.make(tool);
         if result.as_ref().is_err_and(|missing| !missing.cancelled) {
-            self.cancelled.store(true, Ordering::Relaxed);
+            self.failed.store(true, Ordering::Relaxed);
         }
         result
     }
@@ -174,8 +212,8 @@ impl Run<'_> {
         let job = Job {
             tool,
             progress,
-            cancelled: &self.cancelled,
-            log,
+            failed: &self.failed,
+            log: &log,
         };
         let broken = |error: anyhow::Error| Missing::broken(tool, &format!("{error:#}"));
         let _lock = entry
@@ -184,9 +222,11 @@ impl Run<'_> {
         if let Some(found) = entry.found() {
             return Ok(found);
         }
+        let on_path = self.on_path(pin);
         let mut missing = Missing {
             tool,
-            tried: self.on_path(pin),
+            on_path,
+            tried: Vec::new(),
             cancelled: false,
         };
         for way in [Way::Download, Way::Make] {
@@ -197,6 +237,12 @@ impl Run<'_> {
                     job.line("ready");
                     return Ok(found);
                 }
+                Err(failed) if failed.why.is::<Stopped>() => {
+                    return Err(Missing {
+                        cancelled: true,
+                        ..missing
+                    });
+                }
                 Err(failed) => {
                     missing
                         .tried
@@ -206,31 +252,27 @@ impl Run<'_> {
                     }
                 }
             }
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(Missing {
-                    cancelled: true,
-                    ..missing
-                });
-            }
         }
         Err(missing)
     }
 
     /// What is on `PATH` under the tool's name, though not in its version.
-    fn on_path(&self, pin: &Pin) -> Vec<(&'static str, String)> {
-        let why = match self.around.first_on_path(pin.program) {
-            None => "it is not there".to_owned(),
-            Some(path) => match probe::version_of(&path, pin) {
-                Some(version) => format!("{} is {version}", path.display()),
-                None => format!("{} does not say its version", path.display()),
-            },
-        };
-        vec![("PATH", why)]
+    fn on_path(&self, pin: &Pin) -> Option<String> {
+        let path = self.around.first_on_path(pin.program)?;
+        Some(match probe::version_of(&path, pin) {
+            Some(version) => format!("{} is {version}", path.display()),
+            None => format!("{} does not say its version", path.display()),
+        })
     }
 
     fn perform(&self, way: Way, job: &Job, stage: &Stage, pin: &Pin) -> Result<(), Failed> {
         match way {
-            Way::Download => download(self.around, job, stage)?,
+            // Short, and of use even when another tool cannot be had: so all that
+            // is missing on this machine is named at once.
+            Way::Download => {
+                let failed = &AtomicBool::new(false);
+                download(self.around, &Job { failed, ..*job }, stage)?;
+            }
             Way::Make => self.make_here(job, stage, pin).map_err(Failed::passing)?,
         }
         let version = match &pin.made {
@@ -293,53 +335,35 @@ impl Way {
 
 /// The error: tools that failed alike are named together.
 fn told(missing: &[Missing]) -> String {
-    let mut groups: Vec<(Vec<Tool>, &Missing)> = Vec::new();
+    let mut groups: Vec<Vec<&Missing>> = Vec::new();
     for one in missing {
-        match groups
-            .iter_mut()
-            .find(|(_, like)| like.tried == one.tried && fix(like) == fix(one))
-        {
-            Some((tools, _)) => tools.push(one.tool),
-            None => groups.push((vec![one.tool], one)),
+        match groups.iter_mut().find(|group| group[0].is_like(one)) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
         }
     }
-    let mut text = String::new();
-    for (tools, like) in groups {
-        let names: Vec<_> = tools
-            .iter()
-            .map(|tool| format!("{tool} {}", tool.version()))
-            .collect();
-        writeln!(text, "{} cannot be had", names.join(", ")).ok();
-        for (way, why) in &like.tried {
-            writeln!(text, "  {way}: {}", why.replace('\n', "\n    ")).ok();
-        }
-        writeln!(text, "  do: {}", fix(like)).ok();
-    }
-    text.truncate(text.trim_end().len());
-    text
+    let blocks: Vec<_> = groups.iter().map(|group| block(group)).collect();
+    blocks.join("\n")
 }
 
-/// What a person can do about it.
-fn fix(missing: &Missing) -> String {
-    let pin = pin(missing.tool);
-    let made = match &pin.made {
-        Made::Go(_) => "install Go 1.24 or newer",
-        Made::Wheel(_) | Made::Venv { .. } => {
-            "install Python 3.10 or newer with its venv module (Debian: apt install python3-venv)"
-        }
-    };
-    let tried_at_all = |(_, why): &(&str, String)| why.contains("failed (");
-    let mut ways = vec![];
-    if missing.tried.iter().any(tried_at_all) {
-        ways.push("mend what the lines above say".to_owned());
-    } else {
-        ways.push(made.to_owned());
+/// The error's part on tools that failed alike.
+fn block(group: &[&Missing]) -> String {
+    let names = group
+        .iter()
+        .map(|one| format!("{} {}", one.tool, one.tool.version()));
+    let mut lines = vec![format!(
+        "{} cannot be had",
+        names.collect::<Vec<_>>().join(", ")
+    )];
+    lines.extend(
+        group
+            .iter()
+            .filter_map(|one| one.on_path.as_ref())
+            .map(|on| format!("  PATH: {on}")),
+    );
+    for (way, why) in &group[0].tried {
+        lines.push(format!("  {way}: {}", why.replace('\n', "\n    ")));
     }
-    if pin.release.is_some() {
-        ways.push("let this machine reach the download".to_owned());
-    }
-    if pin.version_arguments.is_some() {
-        ways.push(format!("put {} {} on PATH", pin.program, pin.version));
-    }
-    format!("{}; then run the same command again", ways.join(", or "))
+    lines.push(format!("  do: {}", group[0].fix()));
+    lines.join("\n")
 }
