@@ -31,7 +31,11 @@ impl Connections {
     /// source.
     #[must_use]
     pub fn new(endpoint: Ref<ClusterEndpoint>, tokens: Arc<dyn TokenSource>) -> Self {
-        Self { tokens, endpoint, last: Arc::default() }
+        Self {
+            tokens,
+            endpoint,
+            last: Arc::default(),
+        }
     }
 
     /// The reference.
@@ -59,7 +63,10 @@ impl Connections {
     /// When the endpoint's URL or certificate authority cannot be read.
     pub fn to(&self, endpoint: &ClusterEndpoint) -> Result<Cluster, Failure> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = last.as_ref().filter(|cluster| cluster.endpoint() == endpoint) {
+        if let Some(cluster) = last
+            .as_ref()
+            .filter(|cluster| cluster.endpoint() == endpoint)
+        {
             return Ok(cluster.clone());
         }
         let cluster = Cluster::connect(endpoint, Arc::clone(&self.tokens))?;

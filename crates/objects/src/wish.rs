@@ -23,7 +23,11 @@ pub fn wished(desired: &Object, observed: &Observed<Object>) -> Wished {
         Observed::Absent => Wished::Step(Verb::Create, Vec::new()),
         Observed::Present { value, .. } => {
             let changes = diff(desired, value);
-            if changes.is_empty() { Wished::AsWished } else { Wished::Step(Verb::Update, changes) }
+            if changes.is_empty() {
+                Wished::AsWished
+            } else {
+                Wished::Step(Verb::Update, changes)
+            }
         }
     }
 }
@@ -38,16 +42,28 @@ mod tests {
     #[test]
     fn three_values_become_three_answers() {
         let object = |value: &str| {
-            Object::build(ObjectRef::config_map("a", "b"), json!({"data": {"key": value}}))
+            Object::build(
+                ObjectRef::config_map("a", "b"),
+                json!({"data": {"key": value}}),
+            )
         };
-        assert_eq!(wished(&object("x"), &Observed::one(object("x"))), Wished::AsWished);
+        assert_eq!(
+            wished(&object("x"), &Observed::one(object("x"))),
+            Wished::AsWished
+        );
         let Wished::Step(Verb::Update, changes) = wished(&object("x"), &Observed::one(object("y")))
         else {
             panic!("a changed field is an update");
         };
         assert_eq!(changes.len(), 1);
-        assert_eq!(wished(&object("x"), &Observed::Absent), Wished::Step(Verb::Create, vec![]));
+        assert_eq!(
+            wished(&object("x"), &Observed::Absent),
+            Wished::Step(Verb::Create, vec![])
+        );
         let unknown = Observed::Unknown("no answer".to_owned());
-        assert_eq!(wished(&object("x"), &unknown), Wished::Unknown("no answer".to_owned()));
+        assert_eq!(
+            wished(&object("x"), &unknown),
+            Wished::Unknown("no answer".to_owned())
+        );
     }
 }
