@@ -240,4 +240,60 @@ mod tests {
             assert!(current, "{url} is of no pinned version");
         }
     }
+
+    struct Quiet;
+
+    impl crate::Progress for Quiet {
+        fn line(&self, _: crate::Tool, _: &str) {}
+    }
+
+    #[test]
+    fn the_program_is_taken_out_of_an_archive_and_the_rest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage {
+            folder: folder.path().join("stage"),
+            program: folder.path().join("stage/bin/etcd"),
+        };
+        let top = folder.path().join("etcd-9-linux");
+        fs::create_dir_all(&top).unwrap();
+        fs::create_dir_all(stage.folder.join("bin")).unwrap();
+        fs::write(top.join("etcd"), "program").unwrap();
+        fs::write(top.join("README.md"), "words").unwrap();
+        let file = stage.folder.join("download");
+        let mut tar = Command::new("tar");
+        tar.arg("-czf")
+            .arg(&file)
+            .arg("-C")
+            .arg(folder.path())
+            .arg("etcd-9-linux");
+        assert!(tar.status().unwrap().success());
+
+        let (failed, log) = (
+            std::sync::atomic::AtomicBool::new(false),
+            folder.path().join("log"),
+        );
+        let tool = crate::Tool::Etcd;
+        let job = Job {
+            tool,
+            progress: &Quiet,
+            failed: &failed,
+            log: &log,
+        };
+        let (url, systems) = ("", &["linux"][..]);
+        let member = Some("etcd-9-linux/etcd");
+        let release = Release {
+            url,
+            checksum_url: None,
+            member,
+            systems,
+        };
+        unpack(&release, pin(tool), &job, &stage, &file).unwrap();
+        assert_eq!(fs::read_to_string(&stage.program).unwrap(), "program");
+        assert!(crate::surroundings::is_executable(&stage.program));
+        assert_eq!(
+            fs::read_dir(&stage.folder).unwrap().count(),
+            1,
+            "bin, and nothing else"
+        );
+    }
 }

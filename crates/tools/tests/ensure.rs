@@ -2,6 +2,9 @@
 //! nothing on it but what a test puts there, an empty cache, and a publisher
 //! that answers on loopback.
 
+// Clippy's exception for tests does not reach the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
