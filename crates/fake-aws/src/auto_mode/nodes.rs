@@ -2,7 +2,10 @@
 //! for each claim, and the drain of what is deleted. Owners and finalizers are
 //! Karpenter's: a NodePool owns its claims, a claim owns its node.
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{self as core, Node};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -10,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::node_class::{Classes, gone_is_fine};
-use super::plan::{self, HOSTNAME, NewNode, ZONE};
+use super::plan::{self, HOSTNAME, NewNode, Pod, ZONE};
 use super::requirements::Requirement;
 use super::state::Memory;
 use super::types::{NodeClaim, NodeClaimStatus, NodePool, condition, node_claim_resource};
@@ -18,6 +21,9 @@ use super::{Error, RETRY, StandIn, catalog, read};
 
 const FINALIZER: &str = "karpenter.sh/termination";
 const DISRUPTED: &str = "karpenter.sh/disrupted";
+/// How long the set of waiting pods must stay the same before it is planned
+/// for (Karpenter's batch idle duration, which is a second there).
+const BATCH: Duration = Duration::from_millis(150);
 const POOL: &str = "karpenter.sh/nodepool";
 
 /// The name of a claim's node: as on Auto Mode, the id of its instance.
@@ -27,37 +33,59 @@ pub(super) fn node_name(claim: &NodeClaim) -> String {
 }
 
 impl StandIn {
-    /// Claims nodes for the pods that wait for one.
+    /// Claims nodes for the pods that wait for one, once no more of them come:
+    /// planned one by one they would get a node each. When to look again.
     pub(super) async fn start_nodes(
         &self,
         classes: &Classes,
         memory: &mut Memory,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Instant>, Error> {
         let Some(scene) = read::scene(&self.stores, classes, memory) else {
+            memory.waiting = None;
+            memory.nominated.clear();
+            return Ok(None);
+        };
+        let pods: BTreeSet<String> = scene.pending.iter().map(Pod::id).collect();
+        let since = match &memory.waiting {
+            Some((same, since)) if *same == pods => *since,
+            _ => Instant::now(),
+        };
+        memory.waiting = Some((pods, since));
+        if since.elapsed() < BATCH {
+            return Ok(Some(since + BATCH));
+        }
+        let plan = plan::plan(&scene);
+        memory.nominated = plan.places;
+        for new in plan.start {
+            self.claim_node(&new, memory).await?;
+        }
+        Ok(None)
+    }
+
+    async fn claim_node(&self, new: &NewNode, memory: &mut Memory) -> Result<(), Error> {
+        let pools = self.stores.node_pools.state();
+        let Some(pool) = pools.iter().find(|pool| pool.name_any() == new.pool) else {
             return Ok(());
         };
-        for new in plan::plan(&scene) {
-            let pools = self.stores.node_pools.state();
-            let Some(pool) = pools.iter().find(|pool| pool.name_any() == new.pool) else {
-                continue;
-            };
-            let api: Api<NodeClaim> = self.claims_api();
-            let claim = serde_json::from_value(claim(pool, &new))?;
-            let claim = api.create(&PostParams::default(), &claim).await?;
-            tracing::info!(
-                cluster = self.config.cluster,
-                claim = claim.name_any(),
-                instance_type = new.instance_type,
-                zone = new.labels.get(ZONE),
-                pods = ?new.pods,
-                "Auto Mode: claims a node",
-            );
-            let name = claim.name_any();
-            memory
-                .joins_at
-                .insert(name.clone(), Instant::now() + self.config.node_delay);
-            memory.created.insert(name, claim);
-        }
+        let claim = serde_json::from_value(claim(pool, new))?;
+        let claim = self
+            .claims_api()
+            .create(&PostParams::default(), &claim)
+            .await?;
+        tracing::info!(
+            cluster = self.config.cluster,
+            claim = claim.name_any(),
+            instance_type = new.instance_type,
+            zone = new.labels.get(ZONE),
+            pods = ?new.pods,
+            "Auto Mode: claims a node",
+        );
+        let places = new.pods.iter().map(|pod| (pod.clone(), node_name(&claim)));
+        memory.nominated.extend(places);
+        memory
+            .joins_at
+            .insert(claim.name_any(), Instant::now() + self.config.node_delay);
+        memory.created.insert(claim.name_any(), claim);
         Ok(())
     }
 
@@ -214,7 +242,7 @@ impl StandIn {
                 continue;
             }
             let namespace = pod.namespace().unwrap_or_default();
-            let api: Api<Pod> = Api::namespaced(self.config.client.clone(), &namespace);
+            let api: Api<core::Pod> = Api::namespaced(self.config.client.clone(), &namespace);
             match api.evict(&pod.name_any(), &EvictParams::default()).await {
                 Err(kube::Error::Api(status)) if status.code == 429 => drained = Drained::Refused,
                 other => gone_is_fine(other)?,
@@ -232,7 +260,7 @@ enum Drained {
 }
 
 /// Pods of daemon sets and those that are over do not hold a node.
-fn must_leave(pod: &Pod, node: &str) -> bool {
+fn must_leave(pod: &core::Pod, node: &str) -> bool {
     let here = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node);
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     let over = matches!(phase, Some("Succeeded" | "Failed"));

@@ -79,6 +79,11 @@ pub(super) struct Pod {
 }
 
 impl Pod {
+    /// `namespace/name`.
+    pub(super) fn id(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     fn accepts(&self, labels: &Labels, taints: &[Taint]) -> bool {
         let blocks = |taint: &&Taint| taint.effect != "PreferNoSchedule";
         self.wants.admits(labels)
@@ -132,6 +137,15 @@ pub(super) struct NewNode {
     pub pods: Vec<String>,
 }
 
+/// What was decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The nodes to start.
+    pub start: Vec<NewNode>,
+    /// The pods that have a place on a node which is there or on its way.
+    pub places: BTreeMap<String, String>,
+}
+
 /// Everything the decision rests on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scene {
@@ -139,7 +153,11 @@ pub(super) struct Scene {
     pub placed: Vec<PlacedPod>,
     pub nodes: Vec<Node>,
     pub pools: Vec<Pool>,
-    pub(super) types: Vec<InstanceType>,
+    pub types: Vec<InstanceType>,
+    /// Where the plan before this one put pods that still wait. They keep
+    /// their places if they can, or another order of the same pods could ask
+    /// for one more node each time.
+    pub nominated: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -181,12 +199,11 @@ impl Bin {
 
 /// The nodes to start, so that every pending pod that can have a place gets
 /// one. Pods that an existing node takes start none: the scheduler will see.
-pub(super) fn plan(scene: &Scene) -> Vec<NewNode> {
+pub(super) fn plan(scene: &Scene) -> Plan {
     let mut pending: Vec<&Pod> = scene.pending.iter().collect();
-    pending.sort_by(|a, b| {
-        b.requests
-            .cmp(&a.requests)
-            .then_with(|| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)))
+    pending.sort_by_cached_key(|pod| {
+        let fresh = !scene.nominated.contains_key(&pod.id());
+        (fresh, std::cmp::Reverse(pod.requests), pod.id())
     });
     let mut packing = Packing {
         scene,
@@ -196,7 +213,16 @@ pub(super) fn plan(scene: &Scene) -> Vec<NewNode> {
     for pod in pending {
         packing.place(pod);
     }
-    packing.bins.into_iter().filter_map(new_node).collect()
+    let mut plan = Plan::default();
+    for bin in packing.bins {
+        if bin.pool.is_none() {
+            plan.places
+                .extend(bin.pods.into_iter().map(|pod| (pod, bin.name.clone())));
+        } else {
+            plan.start.extend(new_node(bin));
+        }
+    }
+    plan
 }
 
 fn existing(scene: &Scene) -> Vec<Bin> {
@@ -236,7 +262,14 @@ struct Packing<'a> {
 
 impl Packing<'_> {
     fn place(&mut self, pod: &Pod) {
-        let found = self.bins.iter().position(|bin| self.takes(bin, pod));
+        let nominated = self.scene.nominated.get(&pod.id());
+        let kept = self
+            .bins
+            .iter()
+            .position(|bin| Some(&bin.name) == nominated);
+        let found = kept
+            .filter(|at| self.takes(&self.bins[*at], pod))
+            .or_else(|| self.bins.iter().position(|bin| self.takes(bin, pod)));
         let at = match found {
             Some(at) => at,
             None => match self.open(pod) {
@@ -250,7 +283,7 @@ impl Packing<'_> {
         let bin = &mut self.bins[at];
         bin.offers = bin.with(pod);
         bin.used += pod.requests;
-        bin.pods.push(format!("{}/{}", pod.namespace, pod.name));
+        bin.pods.push(pod.id());
         self.placed.push(PlacedPod {
             namespace: pod.namespace.clone(),
             labels: pod.labels.clone(),

@@ -58,6 +58,7 @@ pub(super) fn scene(stores: &Stores, classes: &Classes, memory: &Memory) -> Opti
             .filter_map(|found| pool(found, classes))
             .collect(),
         types: catalog::instance_types(),
+        nominated: memory.nominated.clone(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What the stand-in knows between two passes: caches that follow the API
 //! server by watch, and what it did that they may not show yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -122,6 +122,10 @@ pub(super) struct Memory {
     pub created: BTreeMap<String, NodeClaim>,
     /// When a claim's node joins.
     pub joins_at: BTreeMap<String, Instant>,
+    /// Where the last plan put pods that wait, by `namespace/name`.
+    pub nominated: BTreeMap<String, String>,
+    /// The pods that waited at the last look, and since when it is they.
+    pub waiting: Option<(BTreeSet<String>, Instant)>,
     /// What the selectors of NodeClasses found, by name.
     pub resolved: BTreeMap<String, Resolved>,
 }

@@ -51,6 +51,10 @@ fn scene(pending: Vec<Pod>, pools: Vec<Pool>) -> Scene {
     }
 }
 
+fn start(scene: &Scene) -> Vec<NewNode> {
+    plan(scene).start
+}
+
 fn zones_of(nodes: &[NewNode]) -> Vec<&str> {
     nodes
         .iter()
@@ -64,7 +68,7 @@ fn web() -> Selector {
 
 #[test]
 fn small_pods_share_the_cheapest_node() {
-    let nodes = plan(&scene(
+    let nodes = start(&scene(
         vec![pod("a", 100), pod("b", 200)],
         vec![pool(&["a", "b"])],
     ));
@@ -79,7 +83,7 @@ fn small_pods_share_the_cheapest_node() {
 fn a_larger_need_takes_a_larger_type() {
     let mut hungry = pod("a", 1500);
     hungry.requests.memory = 6 << 30;
-    let nodes = plan(&scene(vec![hungry], vec![pool(&["a"])]));
+    let nodes = start(&scene(vec![hungry], vec![pool(&["a"])]));
     assert_eq!(nodes[0].instance_type, "m7a.large");
 }
 
@@ -96,15 +100,15 @@ fn what_an_existing_node_takes_starts_none() {
             pods: 10,
         },
     }];
-    assert_eq!(plan(&scene), []);
+    assert_eq!(start(&scene), []);
     scene.nodes[0].free.cpu_millis = 50;
-    assert_eq!(plan(&scene).len(), 1);
+    assert_eq!(start(&scene).len(), 1);
 }
 
 #[test]
 fn without_pools_or_zones_nothing_can_start() {
-    assert_eq!(plan(&scene(vec![pod("a", 100)], Vec::new())), []);
-    assert_eq!(plan(&scene(vec![pod("a", 100)], vec![pool(&[])])), []);
+    assert_eq!(start(&scene(vec![pod("a", 100)], Vec::new())), []);
+    assert_eq!(start(&scene(vec![pod("a", 100)], vec![pool(&[])])), []);
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn a_spread_over_zones_gives_a_node_in_each() {
         ..pod(name, 100)
     };
     let pods = vec![spread("a"), spread("b"), spread("c")];
-    let nodes = plan(&scene(pods, vec![pool(&["a", "b", "c"])]));
+    let nodes = start(&scene(pods, vec![pool(&["a", "b", "c"])]));
     assert_eq!(zones_of(&nodes), ["a", "b", "c"]);
 }
 
@@ -132,7 +136,7 @@ fn pods_that_stand_apart_get_a_node_each_over_the_zones() {
         ..pod(name, 100)
     };
     let pods = vec![apart("a"), apart("b"), apart("c")];
-    let nodes = plan(&scene(pods, vec![pool(&["a", "b"])]));
+    let nodes = start(&scene(pods, vec![pool(&["a", "b"])]));
     assert_eq!(zones_of(&nodes), ["a", "b", "a"]);
 }
 
@@ -143,7 +147,7 @@ fn a_volume_decides_the_zone() {
         ..pod("a", 100)
     };
     assert_eq!(
-        zones_of(&plan(&scene(vec![bound], vec![pool(&["a", "b"])]))),
+        zones_of(&start(&scene(vec![bound], vec![pool(&["a", "b"])]))),
         ["b"]
     );
 }
@@ -154,12 +158,12 @@ fn a_selector_that_no_offer_has_starts_nothing() {
         wants: AnyOf(vec![vec![Requirement::equals("gpu", "yes")]]),
         ..pod("a", 100)
     };
-    assert_eq!(plan(&scene(vec![gpu.clone()], vec![pool(&["a"])])), []);
+    assert_eq!(start(&scene(vec![gpu.clone()], vec![pool(&["a"])])), []);
     let labelled = Pool {
         labels: labels(&[("gpu", "yes")]),
         ..pool(&["a"])
     };
-    assert_eq!(plan(&scene(vec![gpu], vec![labelled])).len(), 1);
+    assert_eq!(start(&scene(vec![gpu], vec![labelled])).len(), 1);
 }
 
 #[test]
@@ -173,7 +177,10 @@ fn taints_of_a_pool_need_a_toleration() {
         taints: vec![taint],
         ..pool(&["a"])
     };
-    assert_eq!(plan(&scene(vec![pod("a", 100)], vec![tainted.clone()])), []);
+    assert_eq!(
+        start(&scene(vec![pod("a", 100)], vec![tainted.clone()])),
+        []
+    );
     let tolerant = Pod {
         tolerations: vec![Toleration {
             key: Some("media".into()),
@@ -183,7 +190,7 @@ fn taints_of_a_pool_need_a_toleration() {
         }],
         ..pod("a", 100)
     };
-    assert_eq!(plan(&scene(vec![tolerant], vec![tainted])).len(), 1);
+    assert_eq!(start(&scene(vec![tolerant], vec![tainted])).len(), 1);
 }
 
 #[test]
@@ -193,14 +200,14 @@ fn the_heavier_pool_is_asked_first() {
         weight: 50,
         ..pool(&["a"])
     };
-    let nodes = plan(&scene(vec![pod("a", 100)], vec![pool(&["a"]), heavy]));
+    let nodes = start(&scene(vec![pod("a", 100)], vec![pool(&["a"]), heavy]));
     assert_eq!(nodes[0].pool, "heavy");
 }
 
 #[test]
 fn a_pod_larger_than_any_type_starts_nothing() {
     assert_eq!(
-        plan(&scene(vec![pod("a", 100_000)], vec![pool(&["a"])])),
+        start(&scene(vec![pod("a", 100_000)], vec![pool(&["a"])])),
         []
     );
 }
