@@ -34,10 +34,13 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// The packages whose programs make up Trunkline and its local stack.
+pub(crate) const PROGRAMS: [&str; 2] = ["trunkline-cli", "trunkline-local"];
+
 /// The programs of a build, by name.
 pub(crate) type Programs = BTreeMap<String, PathBuf>;
 
-/// Builds the packages and gives their programs.
+/// Builds the packages; [`programs_in`] reads what it prints.
 pub(crate) fn build(packages: &[&str]) -> Command {
     let mut command = cargo();
     command.args(["build", "--message-format=json-render-diagnostics"]);
@@ -58,11 +61,11 @@ pub(crate) fn programs_in(messages: &str) -> Programs {
     messages.lines().filter_map(artifact).collect()
 }
 
-/// Runs a cargo command alongside with making the tools. When one of both fails
-/// the other is stopped, so that the error comes early and stands at the end.
-/// Gives what cargo printed and the tools.
+/// Runs cargo commands one after the other, alongside with making the tools.
+/// When one of both fails the other is stopped, so that the error comes early
+/// and stands at the end. Gives what cargo printed and the tools.
 pub(crate) fn alongside_tools(
-    mut command: Command,
+    builds: Vec<Command>,
     wanted: &[Tool],
     timing: &mut Timing,
 ) -> Result<(String, Vec<Found>)> {
@@ -75,7 +78,10 @@ pub(crate) fn alongside_tools(
             (result, started.elapsed())
         });
         let started = Instant::now();
-        let result = until(&mut command, &stop);
+        let result: Result<Option<String>> = builds
+            .into_iter()
+            .map(|build| until(build, &stop))
+            .collect();
         stop.fetch_or(result.is_err(), Ordering::Relaxed);
         ((result, started.elapsed()), tools.join())
     });
@@ -95,7 +101,7 @@ pub(crate) fn alongside_tools(
 }
 
 /// Runs the command to its end and gives its output, or stops it on the sign.
-fn until(command: &mut Command, stop: &AtomicBool) -> Result<Option<String>> {
+fn until(mut command: Command, stop: &AtomicBool) -> Result<Option<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -32,7 +32,7 @@ pub(crate) fn run(verb: Verb, on: &OnEnvironment) -> Result<ExitCode> {
 fn real(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStatus> {
     let helm = [Tool::Helm];
     let (messages, tools) =
-        cargo::alongside_tools(cargo::build(&["trunkline-cli"]), &helm, timing)?;
+        cargo::alongside_tools(vec![cargo::build(&["trunkline-cli"])], &helm, timing)?;
     let programs = cargo::programs_in(&messages);
     let mut command = Command::new(program(&programs, "trunkline")?);
     command.arg(verb.word()).arg(&on.environment);
@@ -50,8 +50,8 @@ fn real(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStatu
 fn local(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStatus> {
     // Before anything is built: a mistyped name should not cost minutes.
     let account = account_of(&file_of(&on.environment)?)?;
-    let packages = ["trunkline-cli", "trunkline-local"];
-    let (messages, _) = cargo::alongside_tools(cargo::build(&packages), &Tool::ALL, timing)?;
+    let (messages, _) =
+        cargo::alongside_tools(vec![cargo::build(&cargo::PROGRAMS)], &Tool::ALL, timing)?;
     let programs = cargo::programs_in(&messages);
     let stack = Stack {
         program: program(&programs, "trunkline-local")?,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use trunkline_tools::Tool;
@@ -12,44 +12,37 @@ use trunkline_tools::Tool;
 use crate::timing::Timing;
 use crate::{cargo, run};
 
+/// The packages whose tests switch on features of dependencies that product
+/// code does without. Tested with the others they would have everything above
+/// these dependencies, the AWS SDKs too, compiled a second time. Tidy keeps the
+/// list complete.
+pub(crate) const ALONE: [&str; 1] = ["trunkline-engine"];
+
 /// Runs the tests.
 pub(crate) fn run(unit: bool, thorough: bool, rest: &[OsString]) -> Result<ExitCode> {
     let mut timing = Timing::start();
-    let scope = if unit { &["--lib", "--bins"][..] } else { &[] };
     let tools: &[Tool] = if unit { &[] } else { &Tool::ALL };
-    let test = || {
-        let mut command = cargo::cargo();
-        command
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .args(scope);
-        command
-    };
-    let mut build = test();
-    build.arg("--no-run");
-    cargo::alongside_tools(build, tools, &mut timing)?;
-
-    let mut command = test();
-    // Output of tests that pass is kept back by default, and with it the
-    // reasons of skips.
-    command
-        .args(rest)
-        .args(["--", "--show-output"])
-        .stdout(Stdio::piped());
-    if thorough {
-        command
-            .env("TRUNKLINE_THOROUGH", "1")
-            .env("PROPTEST_CASES", "4096");
+    let mut builds: Vec<_> = phases(unit)
+        .map(|mut phase| {
+            phase.arg("--no-run");
+            phase
+        })
+        .into();
+    if !unit {
+        // Some tests run the programs of other packages.
+        builds.insert(0, cargo::build(&cargo::PROGRAMS));
     }
-    let mut child = command.spawn().context("cargo cannot be started")?;
+    cargo::alongside_tools(builds, tools, &mut timing)?;
+
     let mut count = Count::default();
-    let stdout = child.stdout.take().context("cargo has no output")?;
-    let status = timing.part("tests", || {
-        for line in BufReader::new(stdout).lines() {
-            if let Some(shown) = count.read(&line?) {
-                println!("{shown}");
-            }
-        }
-        child.wait().context("cargo cannot be waited for")
+    let statuses = timing.part("tests", || {
+        phases(unit)
+            .into_iter()
+            .map(|mut phase| {
+                phase.args(rest);
+                counted(&mut phase, thorough, &mut count)
+            })
+            .collect::<Result<Vec<_>>>()
     })?;
     timing.print();
     for (name, reason) in &count.skips {
@@ -61,10 +54,50 @@ pub(crate) fn run(unit: bool, thorough: bool, rest: &[OsString]) -> Result<ExitC
         count.failed,
         count.skips.len()
     );
-    if status.success() && count.passed() == 0 {
+    if let Some(failed) = statuses.into_iter().find(|status| !status.success()) {
+        return Ok(run::exit_code(failed));
+    }
+    if count.passed() == 0 {
         bail!("no test ran");
     }
-    Ok(run::exit_code(status))
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runs of cargo that make up the tests.
+fn phases(unit: bool) -> [Command; 2] {
+    let test = || {
+        let mut command = cargo::cargo();
+        command.args(["test", "--no-fail-fast"]);
+        command.args(if unit { &["--lib", "--bins"][..] } else { &[] });
+        command
+    };
+    let (mut together, mut alone) = (test(), test());
+    together.arg("--workspace");
+    for package in ALONE {
+        together.args(["--exclude", package]);
+        alone.args(["--package", package]);
+    }
+    [together, alone]
+}
+
+/// Runs one phase, showing what of its output a person should see.
+fn counted(phase: &mut Command, thorough: bool, count: &mut Count) -> Result<ExitStatus> {
+    // Output of tests that pass is kept back by default, and with it the
+    // reasons of skips.
+    phase.args(["--", "--show-output"]).stdout(Stdio::piped());
+    if thorough {
+        phase
+            .env("TRUNKLINE_THOROUGH", "1")
+            .env("PROPTEST_CASES", "4096");
+    }
+    let mut child = phase.spawn().context("cargo cannot be started")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    for line in BufReader::new(stdout).lines() {
+        if let Some(shown) = count.read(&line?) {
+            println!("{shown}");
+        }
+    }
+    child.wait().context("cargo cannot be waited for")
 }
 
 /// What the test programs have printed so far.

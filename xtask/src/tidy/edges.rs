@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::Problem;
+use crate::test::ALONE;
 
 /// A package of the workspace and what it depends on, tests apart.
 pub(super) struct Package {
@@ -13,6 +14,10 @@ pub(super) struct Package {
     /// Its folder, from the root of the checkout.
     folder: String,
     dependencies: BTreeSet<String>,
+    /// Features that its product code switches on, as `dependency/feature`.
+    features: BTreeSet<String>,
+    /// Features that its tests switch on.
+    test_features: BTreeSet<String>,
 }
 
 /// What a crate may depend on of ours.
@@ -25,6 +30,8 @@ const LAYER: &str = "no layer depends on another, so that one is changed, tested
                      without the others; the pipeline wires them";
 const SDK: &str = "one crate per heavy SDK: it compiles once, and what calls that service is known";
 const NAME: &str = "folder name = crate name, packages are trunkline-<name>: a path says it all";
+const TWICE: &str = "what depends on that would be compiled a second time for the tests, the AWS \
+                     SDKs too: do without, or list the package in ALONE in xtask/src/test.rs";
 const UNKNOWN: &str = "a new crate says in xtask/src/tidy/edges.rs and in ARCHITECTURE.md what it \
                        may depend on";
 
@@ -150,6 +157,8 @@ pub(super) fn packages(metadata: &str) -> Result<Vec<Package>> {
     struct Dependency {
         name: String,
         kind: Option<String>,
+        #[serde(default)]
+        features: Vec<String>,
     }
     let metadata: Metadata =
         serde_json::from_str(metadata).context("cargo metadata cannot be read")?;
@@ -158,16 +167,23 @@ pub(super) fn packages(metadata: &str) -> Result<Vec<Package>> {
         let folder = folder
             .strip_prefix(&metadata.workspace_root)
             .unwrap_or(folder);
-        let of_product = |one: &Dependency| one.kind.as_deref() != Some("dev");
+        let of = |tests: bool| {
+            let is_of = move |one: &&Dependency| tests == (one.kind.as_deref() == Some("dev"));
+            raw.dependencies.iter().filter(is_of)
+        };
+        let features = |one: &Dependency| {
+            let name = one.name.clone();
+            one.features
+                .iter()
+                .map(move |feature| format!("{name}/{feature}"))
+                .collect::<Vec<_>>()
+        };
         Package {
             folder: folder.trim_start_matches('/').to_owned(),
-            dependencies: raw
-                .dependencies
-                .into_iter()
-                .filter(of_product)
-                .map(|d| d.name)
-                .collect(),
-            name: raw.name,
+            dependencies: of(false).map(|one| one.name.clone()).collect(),
+            features: of(false).flat_map(features).collect(),
+            test_features: of(true).flat_map(features).collect(),
+            name: raw.name.clone(),
         }
     };
     Ok(metadata.packages.into_iter().map(package).collect())
@@ -175,7 +191,43 @@ pub(super) fn packages(metadata: &str) -> Result<Vec<Package>> {
 
 /// Checks the packages against the table.
 pub(super) fn check(packages: &[Package]) -> Vec<Problem> {
-    packages.iter().flat_map(check_one).collect()
+    packages
+        .iter()
+        .flat_map(check_one)
+        .chain(check_features(packages))
+        .collect()
+}
+
+/// Finds features that only tests switch on, of dependencies that product code
+/// has too.
+fn check_features(packages: &[Package]) -> Vec<Problem> {
+    let used: BTreeSet<_> = packages
+        .iter()
+        .flat_map(|package| &package.dependencies)
+        .collect();
+    let known: BTreeSet<_> = packages
+        .iter()
+        .flat_map(|package| &package.features)
+        .collect();
+    let mut problems = Vec::new();
+    for package in packages
+        .iter()
+        .filter(|package| !ALONE.contains(&package.name.as_str()))
+    {
+        for feature in package.test_features.difference(&package.features) {
+            let dependency = feature.split('/').next().unwrap_or(feature).to_owned();
+            if used.contains(&dependency) && !known.contains(feature) {
+                let place = format!("{}/Cargo.toml", package.folder);
+                let what = format!("only its tests switch on {feature}");
+                problems.push(Problem {
+                    place,
+                    what,
+                    reason: TWICE,
+                });
+            }
+        }
+    }
+    problems
 }
 
 fn check_one(package: &Package) -> Vec<Problem> {
@@ -254,6 +306,8 @@ mod tests {
             name: name.into(),
             folder: folder.into(),
             dependencies,
+            features: BTreeSet::new(),
+            test_features: BTreeSet::new(),
         };
         check(&[package])
             .into_iter()
@@ -316,10 +370,17 @@ mod tests {
         let metadata = r#"{"workspace_root":"/w","packages":[{
             "name":"trunkline-net","manifest_path":"/w/crates/net/Cargo.toml","dependencies":[
               {"name":"trunkline-aws","kind":null},{"name":"trunkline-fake-aws","kind":"dev"},
-              {"name":"cc","kind":"build"}]}]}"#;
+              {"name":"tokio","kind":null,"features":["net"]},{"name":"cc","kind":"build"},
+              {"name":"tokio","kind":"dev","features":["net","test-util"]},
+              {"name":"insta","kind":"dev","features":["json"]}]}]}"#;
         let packages = packages(metadata).unwrap();
         assert_eq!(packages[0].folder, "crates/net");
         let names: Vec<_> = packages[0].dependencies.iter().collect();
-        assert_eq!(names, ["cc", "trunkline-aws"]);
+        assert_eq!(names, ["cc", "tokio", "trunkline-aws"]);
+        let found: Vec<_> = check(&packages)
+            .into_iter()
+            .map(|problem| problem.what)
+            .collect();
+        assert_eq!(found, ["only its tests switch on tokio/test-util"]);
     }
 }
