@@ -1,8 +1,11 @@
 //! Connections: one per cluster, shared by every layer that lives in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use trunkline_engine::{Failure, Observing, Presence};
+use trunkline_engine::{Applying, Failure, Observing, Presence};
 use trunkline_ids::{ClusterEndpoint, Outputs, Ref};
 
 use crate::{Cluster, TokenSource};
@@ -14,7 +17,13 @@ pub struct Connections {
     tokens: Arc<dyn TokenSource>,
     endpoint: Ref<ClusterEndpoint>,
     last: Arc<Mutex<Option<Cluster>>>,
+    /// The endpoint that was seen to answer us.
+    answered: Arc<Mutex<Option<ClusterEndpoint>>>,
 }
+
+/// A cluster that is ACTIVE may refuse for some minutes (containers-roadmap
+/// #654).
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// What a layer inside a cluster finds when it is asked to look.
 pub enum Reach {
@@ -35,6 +44,7 @@ impl Connections {
             tokens,
             endpoint,
             last: Arc::default(),
+            answered: Arc::default(),
         }
     }
 
@@ -71,6 +81,23 @@ impl Connections {
         }
         let cluster = Cluster::connect(endpoint, Arc::clone(&self.tokens))?;
         *last = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    /// For applying: the connection, once the API server answers us.
+    ///
+    /// # Errors
+    /// The endpoint is not known, or it did not answer in time.
+    pub async fn ready(&self, cx: &Applying) -> Result<Cluster, Failure> {
+        let endpoint = cx.get(&self.endpoint)?;
+        let cluster = self.to(&endpoint)?;
+        let answered = || self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered().as_ref() != Some(&endpoint) {
+            let notify = |words: &str| cx.waiting_for(words);
+            let reachable = cluster.reachable(ANSWERS_WITHIN, &notify);
+            cx.wait("the API server to answer", reachable).await?;
+            *answered() = Some(endpoint);
+        }
         Ok(cluster)
     }
 

@@ -2,7 +2,7 @@
 
 use trunkline_engine::{Change, Observed, Verb};
 
-use crate::{Object, diff};
+use crate::{ENVIRONMENT_LABEL, Object, diff};
 
 /// What has to be done so that an object is as wished.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,9 @@ pub enum Wished {
     Step(Verb, Vec<Change>),
     /// It could not be read; why.
     Unknown(String),
+    /// Something of that name is there and does not carry our marks: it is
+    /// left alone.
+    Foreign(String),
 }
 
 /// Compares a wished object with what was observed. Pure.
@@ -21,6 +24,9 @@ pub fn wished(desired: &Object, observed: &Observed<Object>) -> Wished {
     match observed {
         Observed::Unknown(why) => Wished::Unknown(why.clone()),
         Observed::Absent => Wished::Step(Verb::Create, Vec::new()),
+        Observed::Present { value, .. } if !same_owner(desired, value) => {
+            Wished::Foreign(format!("{} is there and is not ours", value.reference()))
+        }
         Observed::Present { value, .. } => {
             let changes = diff(desired, value);
             if changes.is_empty() {
@@ -30,6 +36,14 @@ pub fn wished(desired: &Object, observed: &Observed<Object>) -> Wished {
             }
         }
     }
+}
+
+/// Whether the live object carries the environment's mark, if the wished one
+/// does.
+fn same_owner(desired: &Object, live: &Object) -> bool {
+    desired
+        .label(ENVIRONMENT_LABEL)
+        .is_none_or(|environment| live.is_marked(environment))
 }
 
 #[cfg(test)]
@@ -60,6 +74,11 @@ mod tests {
             wished(&object("x"), &Observed::Absent),
             Wished::Step(Verb::Create, vec![])
         );
+        let ours = object("x").marked("sandbox", &"a/b/c".parse().unwrap());
+        assert!(matches!(
+            wished(&ours, &Observed::one(object("x"))),
+            Wished::Foreign(_)
+        ));
         let unknown = Observed::Unknown("no answer".to_owned());
         assert_eq!(
             wished(&object("x"), &unknown),

@@ -80,7 +80,7 @@ impl Layer for Workloads {
     }
 
     async fn apply(&self, action: Action, cx: &Applying) -> Result<Outputs, Failure> {
-        let cluster = self.connections.to(&cx.get(self.connections.endpoint())?)?;
+        let cluster = self.connections.ready(cx).await?;
         apply::apply(&self.spec, &cluster, &self.inventory, action, cx).await
     }
 }

@@ -125,7 +125,7 @@ fn object(
 ) {
     match wished {
         Wished::AsWished => {}
-        Wished::Unknown(why) => draft.unknown.push((address, why)),
+        Wished::Unknown(why) | Wished::Foreign(why) => draft.unknown.push((address, why)),
         Wished::Step(verb, changes) => {
             let step = Step::new(verb, address, "kubernetes", action).changes(changes);
             draft.steps.push(finish(step));
