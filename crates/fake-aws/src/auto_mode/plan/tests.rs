@@ -211,3 +211,23 @@ fn a_pod_larger_than_any_type_starts_nothing() {
         []
     );
 }
+
+#[test]
+fn a_pod_keeps_the_node_that_was_started_for_it() {
+    let node = |name: &str| Node {
+        name: name.into(),
+        labels: zone("a"),
+        taints: Vec::new(),
+        free: Resources { cpu_millis: 900, memory: 1 << 30, pods: 10 },
+    };
+    let mut scene = scene(vec![pod("small", 500), pod("large", 600)], vec![pool(&["a"])]);
+    scene.nodes = vec![node("i-1"), node("i-2")];
+    scene.nominated = BTreeMap::from([("default/small".into(), "i-1".into())]);
+    let places = plan(&scene).places;
+    assert_eq!(places["default/small"], "i-1");
+    assert_eq!(places["default/large"], "i-2");
+
+    // Without the nomination the larger one comes first and takes its place.
+    scene.nominated.clear();
+    assert_eq!(plan(&scene).places["default/small"], "i-2");
+}
