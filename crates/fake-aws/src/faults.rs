@@ -1,7 +1,7 @@
 //! Faults: what the front does to calls on purpose, and the settings that
 //! hold for all calls (latency, visibility delay, pace).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,24 @@ pub struct Settings {
     pub visibility_ms: u64,
     /// How fast NAT gateways and clusters change their state.
     pub pace: Pace,
+}
+
+/// The settings in force.
+#[derive(Debug)]
+pub(crate) struct SharedSettings(RwLock<Settings>);
+
+impl SharedSettings {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self(RwLock::new(settings))
+    }
+
+    pub(crate) fn get(&self) -> Settings {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, settings: Settings) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     if let Some(cluster) = path.strip_prefix("webhook/token/")
         && *method == Method::POST
     {
-        return state.review_token(cluster, body).await;
+        return state.eks.review_token(cluster, body).await;
     }
     match (method.as_str(), path) {
         ("GET", "health") => Answer::json(

@@ -14,24 +14,24 @@ mod s3;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use answer::{Answer, AwsError};
+pub(crate) use answer::{Answer, AwsError, uuid};
 pub(crate) use form::Form;
 pub(crate) use identify::Scope;
+pub(crate) use keys::Keys;
 pub(crate) use upstream::Upstream;
 
-use crate::eks::ControlPlanes;
+use crate::eks::{ControlPlanes, Emulator};
+pub(crate) use crate::faults::SharedSettings;
 use crate::faults::{Faults, Settings};
 use crate::record::{Call, Record};
 use identify::Subject;
-use keys::Keys;
 use names::Names;
 use pipeline::Asked;
 
@@ -106,7 +106,7 @@ impl Front {
 
     /// The URL that the API server of a cluster asks about tokens.
     pub fn token_webhook(&self, cluster: &str) -> String {
-        self.state.token_webhook(cluster)
+        self.state.eks.token_webhook(cluster)
     }
 
     /// Makes an IAM user of that name, unless it is there, and an access key
@@ -182,24 +182,36 @@ pub(crate) struct State {
     upstream: Upstream,
     record: Record,
     faults: Faults,
-    settings: RwLock<Settings>,
+    settings: Arc<SharedSettings>,
     names: Names,
-    keys: Keys,
+    keys: Arc<Keys>,
+    eks: Arc<Emulator>,
 }
 
 impl State {
     fn new(config: FrontConfig, address: SocketAddr) -> Result<Self, FrontError> {
-        let _ = &config.control_planes;
+        let upstream = Upstream::new(&config.moto).map_err(FrontError::Moto)?;
+        let settings = Arc::new(SharedSettings::new(config.settings));
+        let keys = Arc::new(Keys::default());
+        let eks = Arc::new(Emulator::new(
+            config.account.clone(),
+            upstream.clone(),
+            settings.clone(),
+            keys.clone(),
+            config.control_planes,
+            format!("http://{address}{}webhook/token/", control::PREFIX),
+        ));
         Ok(Self {
-            upstream: Upstream::new(&config.moto).map_err(FrontError::Moto)?,
             account: config.account,
             region: config.region,
             address,
+            upstream,
             record: Record::default(),
             faults: Faults::default(),
-            settings: RwLock::new(config.settings),
+            settings,
             names: Names::default(),
-            keys: Keys::default(),
+            keys,
+            eks,
         })
     }
 
@@ -207,23 +219,12 @@ impl State {
         self.address
     }
 
-    fn token_webhook(&self, cluster: &str) -> String {
-        format!(
-            "http://{}{}webhook/token/{cluster}",
-            self.address,
-            control::PREFIX
-        )
-    }
-
     fn settings(&self) -> Settings {
-        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+        self.settings.get()
     }
 
     fn set(&self, settings: Settings) {
-        *self
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = settings;
+        self.settings.set(settings);
     }
 
     /// The scope of calls of the front's own.
@@ -259,12 +260,15 @@ impl State {
 
     /// Does what a request asks for.
     async fn work(&self, asked: &Asked) -> Result<Answer, AwsError> {
+        if asked.scope.service == "eks" {
+            let (path, query) = (asked.parts.uri.path(), asked.parts.uri.query());
+            let query = query.unwrap_or_default();
+            return self
+                .eks
+                .answer(&asked.scope, &asked.action, path, query, &asked.body)
+                .await;
+        }
         asked.forward(self).await
-    }
-
-    /// Answers the token webhook.
-    async fn review_token(&self, _cluster: &str, _body: &Bytes) -> Answer {
-        Answer::json(404, &serde_json::json!({}))
     }
 
     /// Takes out of a successful answer what later calls need.

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
 def client(service, endpoint=None):
     return boto3.client(service, endpoint_url=endpoint, config=config)
-def code(call, **arguments):
+def code(call, /, **arguments):
     try:
         call(**arguments)
     except ClientError as error:
