@@ -30,7 +30,8 @@ fn answered(access: Access, action: &str, status: &Status) -> Failure {
     let failure = Failure::new(kind, cause(action, code, status.message.clone()));
     // An answer of 4xx says that nothing was done. Behind a 5xx the write may
     // have happened (a time-out between API server and etcd).
-    let refused = (400..500).contains(&status.code) && status.reason != "Timeout";
+    let refused = kind == FailureKind::Invalid
+        || ((400..500).contains(&status.code) && status.reason != "Timeout");
     let failure = if access == Access::Read || refused {
         failure.clear()
     } else {
@@ -59,6 +60,10 @@ fn kind_of(status: &Status) -> FailureKind {
         ("TooManyRequests", _) | ("", 429) => FailureKind::Throttled,
         ("Invalid" | "BadRequest" | "MethodNotAllowed" | "NotAcceptable", _)
         | ("UnsupportedMediaType" | "RequestEntityTooLarge", _) => webhook(status),
+        // A field that the schema does not know is a 500 in a server-side apply.
+        ("InternalError", _) if status.message.contains("field not declared in schema") => {
+            FailureKind::Invalid
+        }
         ("InternalError" | "ServiceUnavailable" | "Timeout" | "ServerTimeout", _)
         | ("StoreReadError", _) => FailureKind::Retry,
         (_, 500..) | (_, 408) => FailureKind::Retry,

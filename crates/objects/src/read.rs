@@ -144,9 +144,7 @@ impl Cluster {
                 Err(failure) if failure.kind == FailureKind::Gone => return Ok(Vec::new()),
                 Err(failure) => return Err(failure),
             };
-            let Value::Array(items) = page["items"].take() else {
-                return Err(Failure::bug(format!("{action}: the answer is no list")));
-            };
+            let items = items(&action, &mut page)?;
             for item in items {
                 all.push(typed(&resource.kind, item)?);
             }
@@ -158,6 +156,19 @@ impl Cluster {
                 None => return Ok(all),
             }
         }
+    }
+}
+
+/// The items of a list's answer.
+fn items(action: &str, page: &mut Value) -> Result<Vec<Value>, Failure> {
+    let is_list = page["kind"]
+        .as_str()
+        .is_some_and(|kind| kind.ends_with("List"));
+    match page["items"].take() {
+        Value::Array(items) => Ok(items),
+        // An empty list of metadata alone has `null` there.
+        Value::Null if is_list => Ok(Vec::new()),
+        _ => Err(Failure::bug(format!("{action}: the answer is no list"))),
     }
 }
 

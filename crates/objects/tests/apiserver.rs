@@ -486,6 +486,12 @@ async fn lists_are_read_page_by_page_and_by_metadata() {
         cluster.apply(&object, Conflicts::Refuse).await.unwrap();
     }
     let kind = Kind::new("v1", "ConfigMap");
+    let nothing = Selection::labelled("page=no");
+    assert_eq!(cluster.list(&kind, &nothing).await.unwrap(), []);
+    assert_eq!(
+        cluster.list(&kind, &nothing.metadata_only()).await.unwrap(),
+        []
+    );
     let selection = Selection::labelled("page=yes");
     let full = cluster.list(&kind, &selection).await.unwrap();
     assert_eq!(full.len(), 3);
