@@ -31,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::probe::Probe;
-use crate::probe::Probe;
 use crate::ready::ready;
 use crate::supervise::{Part, Running, Supervisor};
 

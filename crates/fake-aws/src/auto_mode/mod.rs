@@ -183,11 +183,11 @@ impl StandIn {
         memory.forget_seen(&self.stores);
         let classes = self.node_classes(memory).await?;
         self.node_pools(&classes).await?;
+        let starting = self.start_nodes(&classes, memory).await?;
         let joining = self.node_claims(memory).await?;
         let draining = self.leaving_nodes().await?;
-        self.start_nodes(&classes, memory).await?;
         self.volumes().await?;
-        Ok([classes.again, joining, draining]
+        Ok([classes.again, starting, joining, draining]
             .into_iter()
             .flatten()
             .min())

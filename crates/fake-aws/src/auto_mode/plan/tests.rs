@@ -218,9 +218,16 @@ fn a_pod_keeps_the_node_that_was_started_for_it() {
         name: name.into(),
         labels: zone("a"),
         taints: Vec::new(),
-        free: Resources { cpu_millis: 900, memory: 1 << 30, pods: 10 },
+        free: Resources {
+            cpu_millis: 900,
+            memory: 1 << 30,
+            pods: 10,
+        },
     };
-    let mut scene = scene(vec![pod("small", 500), pod("large", 600)], vec![pool(&["a"])]);
+    let mut scene = scene(
+        vec![pod("small", 500), pod("large", 600)],
+        vec![pool(&["a"])],
+    );
     scene.nodes = vec![node("i-1"), node("i-2")];
     scene.nominated = BTreeMap::from([("default/small".into(), "i-1".into())]);
     let places = plan(&scene).places;
