@@ -238,7 +238,7 @@ impl PublicAccessBlock {
 
 impl Rule {
     fn words(&self) -> String {
-        let days = |what: &str, days: Option<i32>| days.map(|n| format!("{what} after {n} days"));
+        let days = |what: &str, days: Option<i32>| days.map(|n| format!("{what} after {n} d"));
         let parts = [
             (!self.enabled).then(|| "disabled".to_owned()),
             (!self.prefix.is_empty()).then(|| format!("under {}", self.prefix)),
