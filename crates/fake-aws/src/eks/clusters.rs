@@ -161,7 +161,8 @@ fn or(value: &Value, default: Value) -> Value {
 /// `over` laid on `base`, field by field; nulls and empty lists of CIDRs do not count.
 pub(super) fn merged(mut base: Value, over: &Value) -> Value {
     for (key, value) in over.as_object().into_iter().flatten() {
-        if !value.is_null() && !(key == "publicAccessCidrs" && value == &json!([])) {
+        let nothing = value.is_null() || (key == "publicAccessCidrs" && *value == json!([]));
+        if !nothing {
             base[key] = value.clone();
         }
     }
@@ -233,7 +234,7 @@ async fn bring_up(
     };
     let outcome = made
         .map_err(|error| format!("{}: {}", error.code, error.message))
-        .and_then(|_| endpoint);
+        .and(endpoint);
     match outcome {
         Ok(endpoint) => {
             cluster.endpoint = Some(endpoint);

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::store::strings;
-use crate::front::{AwsError, Form, Scope, Upstream};
+use crate::front::{AwsError, Form, Scope, Upstream, ec2_check};
 use crate::xml;
 
 const VERSION: &str = "2016-11-15";
@@ -41,7 +41,8 @@ impl Ec2 {
             ("Filter.1.Name", "subnet-id"),
         ]);
         for (n, id) in ids.iter().enumerate() {
-            form.0.push((format!("Filter.1.Value.{}", n + 1), id.clone()));
+            form.0
+                .push((format!("Filter.1.Value.{}", n + 1), id.clone()));
         }
         let answer = self.upstream.query(&self.scope, &form).await?;
         let document = roxmltree::Document::parse(&answer)
@@ -153,7 +154,11 @@ impl Ec2 {
     pub(super) async fn clear(&self, made: &Made) {
         let delete = |action: &'static str, key: &'static str, id: String| async move {
             let form = Form::new([("Action", action), ("Version", VERSION), (key, &id)]);
-            if let Err(error) = self.upstream.query(&self.scope, &form).await {
+            let outcome = match ec2_check(&self.upstream, &self.scope, &form).await {
+                Ok(()) => self.upstream.query(&self.scope, &form).await,
+                refused => refused.map(|()| String::new()),
+            };
+            if let Err(error) = outcome {
                 tracing::warn!(id, code = error.code, "left behind: {}", error.message);
             }
         };

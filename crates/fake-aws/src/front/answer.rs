@@ -108,6 +108,12 @@ impl Answer {
         }
     }
 
+    /// Puts another body in; its length follows from it.
+    pub(crate) fn replace_body(&mut self, body: impl Into<Bytes>) {
+        self.headers.remove("content-length");
+        self.body = body.into();
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }

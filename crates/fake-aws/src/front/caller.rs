@@ -30,7 +30,7 @@ fn holds(pid: u32, wanted: &str) -> bool {
 
 /// The inode column of the row with these two addresses. Addresses are the
 /// bytes of the network order read as a host integer (proc(5)).
-fn inode<'a>(table: &'a str, own: SocketAddr, other: SocketAddr) -> Option<&'a str> {
+fn inode(table: &str, own: SocketAddr, other: SocketAddr) -> Option<&str> {
     let (own, other) = (column(own)?, column(other)?);
     table.lines().skip(1).find_map(|line| {
         let mut columns = line.split_whitespace().skip(1);

@@ -52,6 +52,17 @@ impl Form {
         Some(self.list(&format!("{prefix}Value")))
     }
 
+    /// Every filter with its values.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        let names = self.0.iter().filter_map(|(key, value)| {
+            Some((
+                key.strip_prefix("Filter.")?.strip_suffix(".Name")?,
+                value.as_str(),
+            ))
+        });
+        names.map(|(n, name)| (name, self.list(&format!("Filter.{n}.Value"))))
+    }
+
     /// The same request without the filter `name`; the others keep their numbers.
     pub(crate) fn without_filter(&self, name: &str) -> Self {
         let Some(prefix) = self.filter_prefix(name) else {

@@ -5,6 +5,7 @@
 mod answer;
 mod caller;
 mod control;
+mod ec2;
 mod form;
 mod identify;
 mod keys;
@@ -22,11 +23,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Answer, AwsError, uuid};
+pub(crate) use ec2::check as ec2_check;
 pub(crate) use form::Form;
 pub(crate) use identify::Scope;
 pub(crate) use keys::Keys;
 pub(crate) use upstream::Upstream;
 
+use crate::auto_mode::NodeRoleCheck;
 use crate::eks::{ControlPlanes, Emulator};
 pub(crate) use crate::faults::SharedSettings;
 use crate::faults::{Faults, Settings};
@@ -109,6 +112,13 @@ impl Front {
         self.state.eks.token_webhook(cluster)
     }
 
+    /// Whether nodes with an IAM role may join a cluster, as its access entries
+    /// are when it is asked.
+    pub fn nodes_may_join(&self, cluster: &str) -> NodeRoleCheck {
+        let (state, cluster) = (self.state.clone(), cluster.to_owned());
+        Arc::new(move |role| state.eks.node_may_join(&cluster, role))
+    }
+
     /// Makes an IAM user of that name, unless it is there, and an access key
     /// for it: (access key id, secret). Past the record.
     pub async fn create_user(&self, name: &str) -> Result<(String, String), FrontError> {
@@ -186,6 +196,7 @@ pub(crate) struct State {
     names: Names,
     keys: Arc<Keys>,
     eks: Arc<Emulator>,
+    ec2: ec2::Ec2,
 }
 
 impl State {
@@ -212,6 +223,7 @@ impl State {
             names: Names::default(),
             keys,
             eks,
+            ec2: ec2::Ec2::default(),
         })
     }
 
@@ -259,7 +271,10 @@ impl State {
     }
 
     /// Does what a request asks for.
-    async fn work(&self, asked: &Asked) -> Result<Answer, AwsError> {
+    async fn work(self: &Arc<Self>, asked: &Asked) -> Result<Answer, AwsError> {
+        if asked.scope.service == "ec2" {
+            return ec2::answer(self, asked).await;
+        }
         if asked.scope.service == "eks" {
             let (path, query) = (asked.parts.uri.path(), asked.parts.uri.query());
             let query = query.unwrap_or_default();

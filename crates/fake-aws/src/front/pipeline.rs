@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::answer::{Answer, AwsError, Body, error_code, request_id_of};
 use super::form::Form;
 use super::identify::{Scope, Subject, action, mutating, streams};
-use super::{State, caller, control};
+use super::{State, caller, control, s3};
 use crate::faults::Effect;
 use crate::record::Call;
 
@@ -226,15 +226,17 @@ async fn answer(
 /// S3: bodies are not held, but for errors, whose code is recorded.
 async fn through(state: &State, asked: &Asked, body: Body) -> Result<Outgoing, AwsError> {
     let response = state.upstream.forward(asked.parts.clone(), body).await?;
-    if response.status().is_success() {
+    if response.status().is_success() && !s3::is_corrected(&asked.action) {
         return Ok(Outgoing::Streamed(Box::new(response)));
     }
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let body = body
         .collect()
         .await
         .map(|body| body.to_bytes())
         .unwrap_or_default();
+    let body = s3::corrected(&asked.action, body);
+    head.headers.remove("content-length");
     Ok(Outgoing::Whole(Answer {
         status: head.status,
         headers: head.headers,

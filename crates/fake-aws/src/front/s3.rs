@@ -2,6 +2,7 @@
 //! from the method, the path and the subresource in the query
 //! (Amazon S3 API Reference; botocore `s3/2006-03-01/service-2.json`).
 
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use url::form_urlencoded;
@@ -99,6 +100,22 @@ fn object(parts: &Parts, has: impl Fn(&str) -> bool) -> Option<&'static str> {
     })
 }
 
+/// Whether answers to this operation are corrected: they are not streamed.
+pub(crate) fn is_corrected(action: &str) -> bool {
+    action == "GetBucketVersioning"
+}
+
+/// The answer as S3 gives it. moto calls the root of a bucket that was never
+/// versioned `GetBucketVersioningResponse`, which the SDK for Rust refuses.
+pub(crate) fn corrected(action: &str, body: Bytes) -> Bytes {
+    match std::str::from_utf8(&body) {
+        Ok(text) if is_corrected(action) => text
+            .replace("GetBucketVersioningResponse", "VersioningConfiguration")
+            .into(),
+        _ => body,
+    }
+}
+
 /// Bucket, and `bucket/key` if there is a key.
 pub(crate) fn bucket_and_key(parts: &Parts) -> Vec<String> {
     let path = parts.uri.path().trim_start_matches('/');
@@ -113,6 +130,14 @@ pub(crate) fn bucket_and_key(parts: &Parts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_known_to_be_wrong_is_corrected() {
+        let given = Bytes::from_static(b"<GetBucketVersioningResponse xmlns=\"x\"/>");
+        let right = corrected("GetBucketVersioning", given.clone());
+        assert_eq!(right, "<VersioningConfiguration xmlns=\"x\"/>");
+        assert_eq!(corrected("GetObject", given.clone()), given);
+    }
 
     #[test]
     fn requests_are_named_as_aws_names_them() {
