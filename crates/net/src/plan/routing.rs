@@ -87,6 +87,9 @@ impl Drafter<'_> {
                 );
             }
         }
+        if self.replaces_a_nat_gateway() {
+            return;
+        }
         let endpoint = address(Endpoint::KIND, "s3");
         self.prune(&self.seen.route_tables, &[endpoint], |table| {
             let associations = table.associations.iter();
@@ -94,6 +97,16 @@ impl Drafter<'_> {
                 .map(|association| Mend::Disassociate(association.id.clone()))
                 .collect()
         });
+    }
+
+    /// Whether a gateway is deleted to be made anew. Tables and endpoints that
+    /// are no longer wished then stay until the next plan: by the order of
+    /// kinds their deletes come before that of any gateway, and they follow
+    /// updates that may wait for the new one.
+    fn replaces_a_nat_gateway(&self) -> bool {
+        let dies = |nat: &NatGateway| !nat.is_alive();
+        let mut all = self.seen.nat_gateways.iter();
+        all.any(|(of, seen)| self.is_wished(of) && seen.value().is_some_and(dies))
     }
 
     fn route_table(&mut self, own: Address, via: Option<Via>, subnets: Vec<Address>) {
@@ -220,7 +233,9 @@ impl Drafter<'_> {
                 own.compare_route_tables(endpoint, tables, to);
             });
         }
-        self.prune(&self.seen.endpoints, &[], |_| Vec::new());
+        if !self.replaces_a_nat_gateway() {
+            self.prune(&self.seen.endpoints, &[], |_| Vec::new());
+        }
     }
 
     fn compare_route_tables(
@@ -243,7 +258,7 @@ impl Drafter<'_> {
             .seen
             .route_tables
             .iter()
-            .filter(|(of, _)| !self.is_wished(of))
+            .filter(|(of, _)| !self.is_wished(of) && !self.replaces_a_nat_gateway())
             .filter_map(|(_, seen)| seen.value())
             .filter(|table| endpoint.route_tables.contains(&table.id))
             .map(|table| table.id.to_string())

@@ -250,7 +250,7 @@ fn everything_is_made_out_of_nothing() {
     let (_, draft) = draft(DEPLOYED, &spec(&[1, 2], Nat::Single), nothing());
     let mut lines: Vec<String> = shown(&draft).lines().map(str::to_owned).collect();
     lines.sort();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"));
     let plan = assembled(&draft);
     assert_eq!(plan.critical_path().estimate.as_secs(), 4 + 2 + 110 + 2 + 4);
 }
@@ -290,7 +290,7 @@ fn drift_is_mended_field_by_field() {
     read.endpoints.as_mut().unwrap()[0]
         .route_tables
         .remove(&table);
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -326,14 +326,14 @@ fn rules_are_compared_one_by_one() {
         "sgr-auto-mode",
         Some(("eks:eks-cluster-name", "trunkline-sandbox")),
     ));
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
 fn a_zone_taken_away_moves_the_routes_before_its_gateway_goes() {
     let (before, after) = (spec(&[1, 2], Nat::Single), spec(&[2, 3], Nat::Single));
     let draft = draft(DEPLOYED, &after, whole(&before)).1;
-    insta::assert_snapshot!(shown(&draft), @"");
+    insta::assert_snapshot!(shown(&draft));
     let plan = assembled(&draft);
     let at = |verb, name: &str| {
         let found = plan
@@ -353,7 +353,7 @@ fn what_cannot_be_changed_is_said_and_left() {
     let spec = spec(&[1, 2], Nat::None);
     let mut read = whole(&spec);
     read.subnets.as_mut().unwrap()[1].cidr = "10.20.0.0/20".into();
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn the_twin_of_a_lost_answer_goes() {
         tags: ips[0].tags.clone(),
     };
     ips.insert(0, twin);
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_failed_gateway_is_made_anew() {
     let spec = spec(&[1, 2], Nat::Single);
     let mut read = whole(&spec);
     read.nat_gateways.as_mut().unwrap()[0].life = Life::Failed("Gateway.NotAttached".into());
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn a_pending_gateway_is_waited_for() {
     let mut read = whole(&spec);
     read.nat_gateways.as_mut().unwrap()[0].life = Life::Coming;
     read.route_tables.as_mut().unwrap()[1].routes.clear();
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn unread_is_not_absent() {
     let spec = spec(&[1, 2], Nat::Single);
     let mut read = nothing();
     read.subnets = Err("EC2 DescribeSubnets: 503".into());
-    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1), @"");
+    insta::assert_snapshot!(shown(&draft(DEPLOYED, &spec, read).1));
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn data_is_kept_unless_it_is_asked_for() {
         ),
         ""
     );
-    insta::assert_snapshot!(shown(&draft(DESTROYED, &spec, read()).1), @"");
+    insta::assert_snapshot!(shown(&draft(DESTROYED, &spec, read()).1));
     let with_data = Wish::Destroyed { with_data: true };
     let draft = draft(with_data, &spec, read()).1;
     assert_eq!(
@@ -505,11 +505,12 @@ fn any_harm() -> impl Strategy<Value = Harm> {
     ]
 }
 
-fn harm(read: &mut Read, harm: &Harm) {
+/// The `nth` harm; its number makes the ids of twins.
+fn harm(read: &mut Read, harm: &Harm, nth: usize) {
     fn on<T: Clone>(
         found: &mut Found<T>,
-        harm: &Harm,
-        twin: impl Fn(&mut T),
+        (harm, nth): (&Harm, usize),
+        twin: impl Fn(&mut T, usize),
         tags: impl Fn(&mut T) -> &mut tags::Tags,
     ) {
         match (found, harm) {
@@ -519,7 +520,7 @@ fn harm(read: &mut Read, harm: &Harm) {
             }
             (Ok(all), Harm::Twice(_, at)) if !all.is_empty() => {
                 let mut copy = at.get(all).clone();
-                twin(&mut copy);
+                twin(&mut copy, nth);
                 all.push(copy);
             }
             (Ok(all), Harm::Unmarked(_, at, both)) if !all.is_empty() => {
@@ -533,8 +534,8 @@ fn harm(read: &mut Read, harm: &Harm) {
             _ => {}
         }
     }
-    fn again(id: &str) -> String {
-        format!("{id}0")
+    fn again(id: &str, n: usize) -> String {
+        format!("{id}-{n}")
     }
     match harm {
         Harm::Life(at, life) => {
@@ -576,62 +577,62 @@ fn harm(read: &mut Read, harm: &Harm) {
         | Harm::Unmarked(kind, ..) => match kind {
             0 => on(
                 &mut read.vpcs,
-                harm,
-                |x| x.id = trunkline_ids::VpcId::new(again(x.id.as_str())),
+                (harm, nth),
+                |x, n| x.id = trunkline_ids::VpcId::new(again(x.id.as_str(), n)),
                 |x| &mut x.tags,
             ),
             1 => on(
                 &mut read.internet_gateways,
-                harm,
-                |x| {
-                    x.id = trunkline_ids::InternetGatewayId::new(again(x.id.as_str()));
+                (harm, nth),
+                |x, n| {
+                    x.id = trunkline_ids::InternetGatewayId::new(again(x.id.as_str(), n));
                     x.attached = None;
                 },
                 |x| &mut x.tags,
             ),
             2 => on(
                 &mut read.subnets,
-                harm,
-                |x| x.id = trunkline_ids::SubnetId::new(again(x.id.as_str())),
+                (harm, nth),
+                |x, n| x.id = trunkline_ids::SubnetId::new(again(x.id.as_str(), n)),
                 |x| &mut x.tags,
             ),
             3 => on(
                 &mut read.elastic_ips,
-                harm,
-                |x| {
-                    x.id = trunkline_ids::AllocationId::new(again(x.id.as_str()));
+                (harm, nth),
+                |x, n| {
+                    x.id = trunkline_ids::AllocationId::new(again(x.id.as_str(), n));
                     x.associated = false;
                 },
                 |x| &mut x.tags,
             ),
             4 => on(
                 &mut read.nat_gateways,
-                harm,
-                |x| x.id = trunkline_ids::NatGatewayId::new(again(x.id.as_str())),
+                (harm, nth),
+                |x, n| x.id = trunkline_ids::NatGatewayId::new(again(x.id.as_str(), n)),
                 |x| &mut x.tags,
             ),
             5 => on(
                 &mut read.route_tables,
-                harm,
-                |x| {
-                    x.id = trunkline_ids::RouteTableId::new(again(x.id.as_str()));
+                (harm, nth),
+                |x, n| {
+                    x.id = trunkline_ids::RouteTableId::new(again(x.id.as_str(), n));
                     x.associations.clear();
                 },
                 |x| &mut x.tags,
             ),
             6 => on(
                 &mut read.endpoints,
-                harm,
-                |x| {
-                    x.id = trunkline_ids::VpcEndpointId::new(again(x.id.as_str()));
+                (harm, nth),
+                |x, n| {
+                    x.id = trunkline_ids::VpcEndpointId::new(again(x.id.as_str(), n));
                     x.route_tables.clear();
                 },
                 |x| &mut x.tags,
             ),
             _ => on(
                 &mut read.security_groups,
-                harm,
-                |x| x.id = trunkline_ids::SecurityGroupId::new(again(x.id.as_str())),
+                (harm, nth),
+                |x, n| x.id = trunkline_ids::SecurityGroupId::new(again(x.id.as_str(), n)),
                 |x| &mut x.tags,
             ),
         },
@@ -642,8 +643,8 @@ fn any_account() -> impl Strategy<Value = (NetSpec, NetSpec, Read)> {
     let harms = prop::collection::vec(any_harm(), 0..6);
     (any_spec(), any_spec(), harms).prop_map(|(was, is, harms)| {
         let mut read = whole(&was);
-        for one in &harms {
-            harm(&mut read, one);
+        for (nth, one) in harms.iter().enumerate() {
+            harm(&mut read, one, nth);
         }
         (was, is, read)
     })
