@@ -1,0 +1,62 @@
+//! `trunkline deploy`.
+
+use std::process::ExitCode;
+
+use trunkline_pipeline::{Run, Wish};
+
+use super::{print_json, walking};
+use crate::{
+    args::{Deploy, Global},
+    context::{self, hint},
+    exit,
+    screen::{self, plan::Header, words},
+};
+
+pub(crate) async fn run(args: &Deploy, global: &Global) -> anyhow::Result<ExitCode> {
+    let progress = screen::progress(global.quiet);
+    let listener = progress.listener();
+    let (pipeline, commit) = context::pipeline(&args.target, global, listener).await?;
+    let planned = pipeline.plan(Wish::Deployed).await?;
+    walking::refuse_losses(&planned, false)?;
+    let header = Header::new(pipeline.connection().environment(), &commit);
+    if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
+        if global.json {
+            print_json(&walking::Summary::nothing(&planned))?;
+        } else {
+            print!("{}", screen::plan::nothing(&header, &planned));
+        }
+        return Ok(ExitCode::from(exit::DONE));
+    }
+    progress.print(&screen::plan::summary(&header, &planned));
+    let (run, stop) = walking::run(&pipeline, &planned, args.wait.wait, &progress).await?;
+    progress.finish();
+    if global.json {
+        print_json(&walking::Summary::of(&run))?;
+    }
+    if let Some(code) = walking::ended_badly(&run, &stop, "deploy", &args.target.environment) {
+        return Ok(code);
+    }
+    if !global.json {
+        up(&args.target.environment, &pipeline, &run);
+    }
+    Ok(ExitCode::from(exit::DONE))
+}
+
+fn up(name: &str, pipeline: &trunkline_pipeline::Pipeline, run: &Run) {
+    let took = words::time(run.report.took);
+    let critical = words::time(run.report.critical_path.estimate);
+    println!("{name} is up: {took} (critical path {critical})");
+    let environment = pipeline.connection().environment();
+    println!("  egress     s3://{}", environment.egress_bucket());
+    println!("  cluster    {}", environment.cluster_name());
+    println!(
+        "  kubectl    {} > kubeconfig",
+        hint(&format!("kubeconfig {name}"))
+    );
+    println!(
+        "  not checked here: what pods do inside (see {})",
+        hint(&format!("status {name}"))
+    );
+    println!("history: {}", hint(&format!("history {name} {}", run.id)));
+    println!("next: {}", hint(&format!("status {name}")));
+}

@@ -1,0 +1,116 @@
+//! `trunkline destroy`: shows what goes and what stays, asks, proves what
+//! remains.
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use trunkline_pipeline::{Left, Wish};
+
+use super::{print_json, walking};
+use crate::{
+    args::{Destroy, Global},
+    context::{self, hint},
+    exit::{self, Wrong},
+    screen::{self, plan::Header, words},
+};
+
+pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitCode> {
+    let progress = screen::progress(global.quiet);
+    let listener = progress.listener();
+    let (pipeline, commit) = context::pipeline(&args.target, global, listener).await?;
+    let planned = pipeline
+        .plan(Wish::Destroyed {
+            with_data: args.delete_data,
+        })
+        .await?;
+    walking::refuse_losses(&planned, args.delete_data)?;
+    let name = pipeline.connection().environment().name().to_string();
+    let header = Header::new(pipeline.connection().environment(), &commit);
+    if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
+        if global.json {
+            print_json(&walking::Summary::nothing(&planned))?;
+        } else {
+            println!("nothing of {name} is there{}", but(&planned.plan.kept));
+        }
+        return Ok(ExitCode::from(exit::DONE));
+    }
+    let colour = screen::colour(&std::io::stderr());
+    progress.print(&screen::plan::show(&header, &planned, false, colour));
+    if planned.plan.unknown.is_empty() && !args.yes {
+        ask(&name)?;
+    }
+    let (run, stop) = walking::run(&pipeline, &planned, args.wait.wait, &progress).await?;
+    progress.finish();
+    if global.json {
+        print_json(&walking::Summary::of(&run))?;
+    }
+    if let Some(code) = walking::ended_badly(&run, &stop, "destroy", &args.target.environment) {
+        return Ok(code);
+    }
+    let left = run.left.clone().unwrap_or_default();
+    if !global.json {
+        say(&name, &left, &words::time(run.report.took));
+    }
+    let clean = left.still.is_empty() && left.leaks.is_empty() && left.unknown.is_empty();
+    Ok(ExitCode::from(if clean {
+        exit::DONE
+    } else {
+        exit::FAILED
+    }))
+}
+
+/// The name must be typed: `y` is typed too easily.
+fn ask(name: &str) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Wrong("destroy asks, and there is no terminal: add --yes".to_owned()).into());
+    }
+    eprint!("type {name} to destroy it: ");
+    std::io::stderr().flush()?;
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed)?;
+    if typed.trim() == name {
+        Ok(())
+    } else {
+        Err(Wrong(format!("that is not {name}")).into())
+    }
+}
+
+fn but(kept: &[trunkline_pipeline::Kept]) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = kept.iter().map(line).collect();
+    format!(" but:\n{}", lines.join("\n"))
+}
+
+fn line(kept: &trunkline_pipeline::Kept) -> String {
+    let command = kept
+        .command
+        .strip_prefix("trunkline ")
+        .map_or_else(|| kept.command.clone(), hint);
+    format!(
+        "  {}   {}: {}\n      removed by: {command}",
+        kept.address, kept.id, kept.why
+    )
+}
+
+fn say(name: &str, left: &Left, took: &str) {
+    println!("nothing of {name} is left{} ({took})", but(&left.kept));
+    if !left.still.is_empty() {
+        println!("still there, although it should have gone:");
+        for address in &left.still {
+            println!(
+                "  {address}   run again: {}",
+                hint(&format!("destroy {name}"))
+            );
+        }
+    }
+    for leak in &left.leaks {
+        println!("  left by AWS: {leak}");
+    }
+    for unknown in &left.unknown {
+        println!("  could not be looked for: {unknown}");
+    }
+}

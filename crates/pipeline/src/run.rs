@@ -1,0 +1,305 @@
+//! Runs: a plan done under the lease, with intents before and a journal
+//! beside it.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use trunkline_engine::{
+    AnyLayer, Applying, Events, Failure, FailureKind, Kept, Left as LeftBehind, Outcome, Performer,
+    Plan, Presence, Report, Slots, Step, Stop, WalkOptions, Wish, walk,
+};
+use trunkline_ids::{Address, Outputs};
+use trunkline_ledger::{
+    Claim, Journal, Lease, LeaseError, LedgerIntents, RunOutcome, RunStart, bucket_address,
+};
+use ulid::Ulid;
+
+use crate::{Pipeline, PipelineError, Planned};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The run.
+    pub id: Ulid,
+    /// What was to be done.
+    pub plan: Plan,
+    /// How it ended, step by step.
+    pub report: Report,
+    /// What is left, after a destroy whose steps were all done.
+    pub left: Option<Left>,
+    /// Why the journal or the lease could not be closed; the run itself is
+    /// not concerned.
+    pub afterwards: Vec<Failure>,
+}
+
+/// What is left of an environment after its destroy.
+#[derive(Debug, Clone, Default)]
+pub struct Left {
+    /// What stays on purpose.
+    pub kept: Vec<Kept>,
+    /// What should have gone and is there.
+    pub still: Vec<Address>,
+    /// What AWS made on our behalf and is there.
+    pub leaks: Vec<String>,
+    /// What could not be looked for, and why.
+    pub unknown: Vec<String>,
+}
+
+/// How long AWS may take to show what it has made.
+const CONSISTENCY_WINDOW: Duration = Duration::from_secs(60);
+/// Tries of a step that fails in passing: about four minutes in all, which is
+/// what a network interface of a deleted cluster takes at worst.
+const ATTEMPTS: u32 = 14;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+fn slots() -> Slots {
+    // EC2 throttles mutating calls at about 5 a second; helm is CPU of ours.
+    let by_service = [
+        ("ec2", 10),
+        ("eks", 8),
+        ("iam", 5),
+        ("s3", 10),
+        ("kubernetes", 10),
+        ("helm", 3),
+    ];
+    Slots::new(&by_service, 10)
+}
+
+struct Layers<'a>(&'a [AnyLayer]);
+
+#[async_trait]
+impl Performer for Layers<'_> {
+    async fn perform(&self, step: &Step, cx: &Applying) -> Result<Outputs, Failure> {
+        let layer = self
+            .0
+            .iter()
+            .find(|layer| layer.name() == step.action.layer);
+        let layer = layer
+            .ok_or_else(|| Failure::bug(format!("no layer is called {}", step.action.layer)))?;
+        layer.apply(&step.action, cx).await
+    }
+}
+
+impl Pipeline {
+    /// Does what was planned, under the lease. Reality is read again first:
+    /// a run that would do more than was shown is refused.
+    ///
+    /// # Errors
+    /// Nothing was changed; see [`PipelineError`]. Failures of steps are in the
+    /// report.
+    pub async fn run(
+        &self,
+        shown: &Planned,
+        holder: &str,
+        stop: &Stop,
+    ) -> Result<Run, PipelineError> {
+        refuse_unknown(&shown.plan)?;
+        if matches!(shown.wish, Wish::Deployed) {
+            self.preflight().await?;
+        }
+        let id = Ulid::generate();
+        let lease = self.lease(id, shown.wish, holder).await?;
+        self.connection.gate.set(Arc::new(lease.guard()));
+        let ended = self.under_lease(id, shown, holder, &lease, stop).await;
+        self.connection.gate.open();
+        let released = lease.release().await;
+        let mut run = ended?;
+        run.afterwards.extend(released.err());
+        if run.report.is_done() && matches!(shown.wish, Wish::Destroyed { .. }) {
+            run.left = Some(self.left(&run.plan).await);
+        }
+        Ok(run)
+    }
+
+    async fn lease(&self, run: Ulid, wish: Wish, holder: &str) -> Result<Lease, PipelineError> {
+        let doing = match wish {
+            Wish::Deployed => "deployed",
+            Wish::Destroyed { .. } => "destroyed",
+        };
+        let claim = Claim {
+            environment: self.connection.environment().name().to_string(),
+            holder: holder.to_owned(),
+            run,
+            doing: doing.to_owned(),
+        };
+        let ledger = &self.connection.ledger;
+        ledger.acquire(&claim).await.map_err(|error| match error {
+            LeaseError::Taken(holding) => PipelineError::Taken(holding),
+            LeaseError::Failed(failure) if failure.kind == FailureKind::Gone => {
+                PipelineError::NotBootstrapped {
+                    bucket: ledger.bucket().to_string(),
+                }
+            }
+            LeaseError::Failed(failure) => PipelineError::Failed(failure),
+        })
+    }
+
+    async fn under_lease(
+        &self,
+        id: Ulid,
+        shown: &Planned,
+        holder: &str,
+        lease: &Lease,
+        stop: &Stop,
+    ) -> Result<Run, PipelineError> {
+        let ledger = &self.connection.ledger;
+        let (fresh, intents) = futures::join!(
+            self.plan(shown.wish),
+            ledger.intents(Arc::new(lease.guard()), id)
+        );
+        let (fresh, intents) = (fresh?, Arc::new(intents?));
+        refuse_unknown(&fresh.plan)?;
+        refuse_more(&shown.plan, &fresh.plan)?;
+        let journal = ledger.journal(self.start(id, shown.wish, holder)).await?;
+        let events = self.events.and(journal.listener());
+        let report = self.walk(&fresh, &intents, events, lease, stop).await;
+        let mut afterwards = Vec::new();
+        afterwards.extend(settle(&fresh, &report, &intents).await.err());
+        afterwards.extend(close(journal, &report, stop).await.err());
+        Ok(Run {
+            id,
+            plan: fresh.plan,
+            report,
+            left: None,
+            afterwards,
+        })
+    }
+
+    fn start(&self, run: Ulid, wish: Wish, holder: &str) -> RunStart {
+        let command = match wish {
+            Wish::Deployed => "deploy",
+            Wish::Destroyed { .. } => "destroy",
+        };
+        RunStart {
+            run,
+            environment: self.connection.environment().name().to_string(),
+            command: command.to_owned(),
+            holder: holder.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Walks; a lost lease stops everything at once.
+    async fn walk(
+        &self,
+        planned: &Planned,
+        intents: &Arc<LedgerIntents>,
+        events: Events,
+        lease: &Lease,
+        stop: &Stop,
+    ) -> Report {
+        let options = WalkOptions {
+            slots: slots(),
+            attempts: ATTEMPTS,
+            first_pause: FIRST_PAUSE,
+            consistency_window: CONSISTENCY_WINDOW,
+            intents: Arc::clone(intents) as _,
+            events: events.clone(),
+        };
+        let layers = Layers(&self.layers);
+        let walking = walk(
+            &planned.plan,
+            &layers,
+            planned.outputs.clone(),
+            &options,
+            stop,
+        );
+        let lost = async {
+            let why = lease.lost().await;
+            events.note(format!("the lease is lost, everything stops: {why}"));
+            stop.now();
+        };
+        beside(walking, lost).await
+    }
+
+    /// Looks again after a destroy.
+    async fn left(&self, plan: &Plan) -> Left {
+        let ledger = &self.connection.ledger;
+        let mut left = Left {
+            kept: plan.kept.clone(),
+            ..Left::default()
+        };
+        left.kept.push(Kept {
+            address: bucket_address(),
+            id: ledger.bucket().to_string(),
+            why: "the lease and the history of runs".to_owned(),
+            command: format!("aws s3 rb --force s3://{}", ledger.bucket()),
+        });
+        let observed = self.observe().await;
+        let kept: BTreeSet<&Address> = plan.kept.iter().map(|kept| &kept.address).collect();
+        for (address, presence) in &observed.presence {
+            match presence {
+                Presence::Present if !kept.contains(address) => left.still.push(address.clone()),
+                Presence::Unknown(why) => left.unknown.push(format!("{address}: {why}")),
+                _ => {}
+            }
+        }
+        for layer in &self.layers {
+            match layer.leaks().await {
+                Ok(leaks) => left.leaks.extend(leaks),
+                Err(failure) => left.unknown.push(format!("{}: {failure}", layer.name())),
+            }
+        }
+        left
+    }
+}
+
+/// Runs `main` to its end with `other` beside it.
+async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let other = async {
+        other.await;
+        std::future::pending::<()>().await;
+    };
+    let (main, other) = (std::pin::pin!(main), std::pin::pin!(other));
+    match futures::future::select(main, other).await {
+        futures::future::Either::Left((ended, _)) => ended,
+        futures::future::Either::Right(((), main)) => main.await,
+    }
+}
+
+fn refuse_unknown(plan: &Plan) -> Result<(), PipelineError> {
+    if plan.unknown.is_empty() {
+        return Ok(());
+    }
+    Err(PipelineError::Unknown(plan.unknown.clone()))
+}
+
+/// What `plan` shows is what is done: less is fine (a status that came right
+/// by itself), more is not.
+fn refuse_more(shown: &Plan, fresh: &Plan) -> Result<(), PipelineError> {
+    match fresh.pairs().difference(&shown.pairs()).count() {
+        0 => Ok(()),
+        more => Err(PipelineError::Changed(more)),
+    }
+}
+
+/// Removes the intents of everything whose end is known.
+async fn settle(
+    planned: &Planned,
+    report: &Report,
+    intents: &LedgerIntents,
+) -> Result<(), Failure> {
+    let there = planned
+        .presence
+        .iter()
+        .filter(|(_, presence)| **presence == Presence::Present);
+    let steps = planned.plan.steps.iter().zip(&report.steps);
+    let ended = steps.filter(|(_, end)| match &end.outcome {
+        Outcome::Done => true,
+        Outcome::Failed(failure, _) => failure.left == LeftBehind::Clear,
+        Outcome::Skipped(_) | Outcome::NotStarted => false,
+    });
+    let addresses = there
+        .map(|(address, _)| address)
+        .chain(ended.map(|(step, _)| &step.address));
+    intents.settle(addresses).await
+}
+
+async fn close(journal: Journal, report: &Report, stop: &Stop) -> Result<(), Failure> {
+    let (outcome, message) = match report.failures().next() {
+        _ if stop.is_asked() => (RunOutcome::Stopped, None),
+        Some((_, failure, _)) => (RunOutcome::Failed, Some(failure.to_string())),
+        None => (RunOutcome::Done, None),
+    };
+    journal.finish(outcome, message).await.map(|_| ())
+}
