@@ -225,11 +225,16 @@ impl ArgoCd {
             parts.push(self.supervisor.start(&application_sets).await?);
         }
         tracing::info!(cluster = self.cluster, "Argo CD: its controllers run");
+        // Last: the API server holds back what is created of a kind that was
+        // defined less than two seconds ago, and nothing waits for this.
+        if let Err(error) = self.default_project().await {
+            tracing::warn!(cluster = self.cluster, "Argo CD: {error:#}");
+        }
         Ok(parts)
     }
 
-    /// What argocd-server (signing key, default project) and the chart's Job
-    /// (password of the cache) make when they first run. The password.
+    /// What argocd-server (signing key) and the chart's Job (password of the
+    /// cache) make when they first run. The password.
     async fn first_run(&self) -> Result<String> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         let signing = json!({"data": {"server.secretkey": ByteString(random().into_bytes())}});
@@ -249,7 +254,6 @@ impl ArgoCd {
                 .await
                 .context("argocd-secret")?;
         }
-        self.default_project().await?;
         if let Some(secret) = secrets.get_opt("argocd-redis").await?
             && let Some(password) = has(&secret, "auth")
         {
@@ -276,6 +280,7 @@ impl ArgoCd {
         Ok(password)
     }
 
+    /// argocd-server makes it too.
     async fn default_project(&self) -> Result<()> {
         let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "AppProject");
         let kind = ApiResource::from_gvk(&kind);

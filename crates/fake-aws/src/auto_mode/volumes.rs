@@ -61,15 +61,18 @@ impl StandIn {
         // between the two writes makes no second volume.
         let id = match self.ec2.volume_named(&name).await? {
             Some(id) => id,
-            None => self.ec2.create_volume(&volume).await?,
+            None => {
+                let id = self.ec2.create_volume(&volume).await?;
+                tracing::info!(
+                    cluster = self.config.cluster,
+                    volume = id,
+                    zone,
+                    claim = claim.name_any(),
+                    "Auto Mode: makes a volume",
+                );
+                id
+            }
         };
-        tracing::info!(
-            cluster = self.config.cluster,
-            volume = id,
-            zone,
-            claim = claim.name_any(),
-            "Auto Mode: makes a volume",
-        );
         let object = persistent_volume(claim, class, &zone, &id, volume.gibibytes);
         let object: PersistentVolume = serde_json::from_value(object)?;
         let api: Api<PersistentVolume> = Api::all(self.config.client.clone());
