@@ -302,4 +302,56 @@ mod tests {
         let pids = written();
         until(|| pids.split_whitespace().all(|pid| !is_alive(pid))).await;
     }
+
+    /// Not a test: what [`a_killed_parent_takes_its_child_along`] starts.
+    #[tokio::test]
+    #[ignore = "started by another test, in a process of its own"]
+    async fn parent_of_a_sleeper() {
+        let _ = run(shell("exec sleep 600"), Duration::from_secs(600)).await;
+    }
+
+    #[test]
+    fn a_killed_parent_takes_its_child_along() {
+        let mut parent = std::process::Command::new("/proc/self/exe")
+            .args(["--exact", "child::tests::parent_of_a_sleeper", "--ignored"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let children = || children_of(parent.id());
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while children().is_empty() {
+            assert!(
+                std::time::Instant::now() < end,
+                "the sleeper was not started"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let sleeper = children().remove(0);
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        while is_alive(&sleeper) {
+            assert!(
+                std::time::Instant::now() < end,
+                "the sleeper outlived its parent"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The children of all threads of a process.
+    fn children_of(pid: u32) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten();
+        threads
+            .filter_map(Result::ok)
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+            .flat_map(|list| {
+                list.split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
 }

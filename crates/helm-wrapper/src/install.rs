@@ -190,8 +190,15 @@ async fn watch_readiness(
         let Ok(all) = cluster.list_kinds(kinds, &selection).await else {
             continue;
         };
-        let words = unready(&all);
-        if !words.is_empty() && words != last {
+        let mut words = unready(&all);
+        if words.is_empty() {
+            continue;
+        }
+        let troubles = cluster.pod_troubles(&selection).await.unwrap_or_default();
+        if let Some(oldest) = troubles.first() {
+            words = format!("{words}; {oldest}");
+        }
+        if words != last {
             notify(&words);
             last = words;
         }

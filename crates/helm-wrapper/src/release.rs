@@ -109,7 +109,11 @@ impl Helm {
         }
         command.arg("--values").arg(values);
         let ended = self.run(Access::Read, &action, command, RENDER).await?;
-        objects(&action, &String::from_utf8_lossy(&ended.stdout))
+        // Megabytes of CRDs: some 100 ms that other tasks need not wait for.
+        let parse = move || objects(&action, &String::from_utf8_lossy(&ended.stdout));
+        tokio::task::spawn_blocking(parse)
+            .await
+            .map_err(|e| Failure::bug(format!("reading what helm wrote: {e}")))?
     }
 }
 

@@ -60,8 +60,9 @@ fn kind_of(status: &Status) -> FailureKind {
         ("TooManyRequests", _) | ("", 429) => FailureKind::Throttled,
         ("Invalid" | "BadRequest" | "MethodNotAllowed" | "NotAcceptable", _)
         | ("UnsupportedMediaType" | "RequestEntityTooLarge", _) => webhook(status),
-        // A field that the schema does not know is a 500 in a server-side apply.
-        ("InternalError", _) if status.message.contains("field not declared in schema") => {
+        // A field that the schema does not know is a 500 without a reason in a
+        // server-side apply.
+        ("InternalError" | "", _) if status.message.contains("field not declared in schema") => {
             FailureKind::Invalid
         }
         ("InternalError" | "ServiceUnavailable" | "Timeout" | "ServerTimeout", _)

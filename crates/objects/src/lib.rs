@@ -15,6 +15,7 @@
 //!   .delete_and_wait(&ObjectRef, Propagation, within, &notify) -> bool
 //!   .wait(&ObjectRef, within, |Option<&Object>| -> Verdict, &notify) -> Option<Object>
 //!   .rolled_out(&ObjectRef, within, &notify)     Deployment, StatefulSet, DaemonSet
+//!   .pod_troubles(&Selection) -> Vec<String>   pods that are not ready, and why
 //!   .lookup(&Kind) -> Lookup                     Served | NotServed | Stale
 //!   .api_versions() -> Vec<String>, .version() -> String, .token() -> Token, .client()
 //!
@@ -40,6 +41,7 @@ mod failure;
 mod inventory;
 mod object;
 mod owned;
+mod pods;
 mod read;
 mod rollout;
 mod wait;

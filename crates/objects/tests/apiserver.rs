@@ -1,6 +1,8 @@
 //! What only a real API server knows: defaults, field managers, watches,
 //! finalizers, who may do what.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod support;
 
 use std::{
@@ -173,7 +175,7 @@ async fn a_misspelt_field_is_refused() {
         .apply(&Object::new(body).unwrap(), Conflicts::Force)
         .await
         .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Invalid);
+    assert_eq!(failure.kind, FailureKind::Invalid, "{failure}");
     assert!(failure.to_string().contains("replica"), "{failure}");
 }
 

@@ -5,6 +5,7 @@
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::{
     fs,
