@@ -6,42 +6,33 @@
 //! Not started: argocd-server (nobody signs in) and Dex. What argocd-server
 //! and the chart's Job leave in the cluster when they first run is made here.
 
+mod components;
+mod installed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures::StreamExt;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::reflector::{Store, store::Writer};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::probe::Probe;
 use crate::ready::ready;
-use crate::supervise::{Part, Running, Supervisor};
+use crate::supervise::{Running, Supervisor};
+use installed::{Installed, Wanted};
 
 /// The namespace that Trunkline installs Argo CD into.
 const NAMESPACE: &str = "argocd";
-
-/// The chart's labels; its objects' names depend on the release's name.
-const CONTROLLER: &str = "app.kubernetes.io/part-of=argocd,\
-                          app.kubernetes.io/component=application-controller";
-const APPLICATION_SETS: &str = "app.kubernetes.io/part-of=argocd,\
-                                app.kubernetes.io/component=applicationset-controller";
 
 /// How long the cache server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,13 +70,6 @@ pub(crate) struct Programs {
     pub(crate) helm: PathBuf,
 }
 
-/// Which components are installed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Wanted {
-    controller: bool,
-    application_sets: bool,
-}
-
 /// Follows the installation until it is cancelled; the processes end with it.
 pub(crate) async fn run(argo_cd: ArgoCd, cancel: CancellationToken) {
     let installed = Installed::watch(&argo_cd.client, &cancel);
@@ -111,7 +95,7 @@ pub(crate) async fn run(argo_cd: ArgoCd, cancel: CancellationToken) {
         }
         tokio::select! {
             () = cancel.cancelled() => break,
-            () = installed.changed.notified() => {}
+            () = installed.changed() => {}
             () = one_ended(running.as_ref()) => tokio::time::sleep(AGAIN).await,
             () = until(again) => {}
         }
@@ -142,66 +126,6 @@ async fn stop(mut parts: Vec<Running>) {
     while let Some(part) = parts.pop() {
         part.stop().await;
     }
-}
-
-/// What is installed, followed by watch.
-struct Installed {
-    controllers: Store<StatefulSet>,
-    application_sets: Store<Deployment>,
-    changed: Arc<Notify>,
-}
-
-impl Installed {
-    fn watch(client: &Client, cancel: &CancellationToken) -> Self {
-        let changed = Arc::new(Notify::new());
-        Self {
-            controllers: follow(client, CONTROLLER, &changed, cancel),
-            application_sets: follow(client, APPLICATION_SETS, &changed, cancel),
-            changed,
-        }
-    }
-
-    fn wanted(&self) -> Wanted {
-        let sets = self.controllers.state();
-        let deployments = self.application_sets.state();
-        let some = |replicas: Option<i32>| replicas != Some(0);
-        Wanted {
-            controller: sets
-                .iter()
-                .any(|set| some(set.spec.as_ref().and_then(|spec| spec.replicas))),
-            application_sets: deployments
-                .iter()
-                .any(|one| some(one.spec.as_ref().and_then(|spec| spec.replicas))),
-        }
-    }
-}
-
-fn follow<K>(
-    client: &Client,
-    labels: &str,
-    changed: &Arc<Notify>,
-    cancel: &CancellationToken,
-) -> Store<K>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    K: Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let writer = Writer::new(());
-    let store = writer.as_reader();
-    let changed = changed.clone();
-    let config = watcher::Config::default().labels(labels);
-    let events = watcher(Api::<K>::namespaced(client.clone(), NAMESPACE), config);
-    let events = events.default_backoff().reflect(writer);
-    let cancelled = cancel.clone().cancelled_owned();
-    let each = move |event: watcher::Result<_>| {
-        match event {
-            Ok(_) => changed.notify_one(),
-            Err(error) => tracing::debug!("Argo CD: a watch is started again: {error}"),
-        }
-        std::future::ready(())
-    };
-    tokio::spawn(events.take_until(cancelled).for_each(each));
-    store
 }
 
 impl ArgoCd {
@@ -254,6 +178,10 @@ impl ArgoCd {
                 .await
                 .context("argocd-secret")?;
         }
+        self.cache_password(&secrets).await
+    }
+
+    async fn cache_password(&self, secrets: &Api<Secret>) -> Result<String> {
         if let Some(secret) = secrets.get_opt("argocd-redis").await?
             && let Some(password) = has(&secret, "auth")
         {
@@ -328,136 +256,23 @@ impl ArgoCd {
 
     /// Removes the folder.
     fn clear(&self) {
-        if let Err(error) = unlock(&self.folder).and_then(|()| fs::remove_dir_all(&self.folder))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove(&self.folder) {
             tracing::warn!("{} cannot be removed: {error}", self.folder.display());
         }
     }
+}
 
-    fn part(&self, component: &str, program: &Path, folder: &str) -> Part {
-        let name = format!("{component} of {}", self.cluster);
-        let log = self.logs.join(format!("{component}.log"));
-        Part::new(name, program, self.folder.join(folder), log)
-    }
-
-    fn redis(&self, port: u16) -> Part {
-        let port = port.to_string();
-        self.part("argocd-redis", &self.programs.redis, "redis")
-            .args([
-                "redis.conf",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                port.as_str(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-    }
-
-    /// A component: one binary takes its role from a variable.
-    fn component(&self, name: &str) -> Part {
-        let folder = |name: &str| self.folder.join(name);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let own = std::iter::once(folder("bin")).chain(std::env::split_paths(&path));
-        let path = std::env::join_paths(own).unwrap_or(path.clone());
-        self.part(name, &self.programs.argocd, name)
-            .env("ARGOCD_BINARY_NAME", name)
-            .env("PATH", path)
-            .env("KUBECONFIG", &self.kubeconfig)
-            // `https://kubernetes.default.svc` is the kubeconfig's server.
-            .env("ARGOCD_FAKE_IN_CLUSTER", "true")
-            .env("ARGOCD_GPG_ENABLED", "false")
-            .env("ARGOCD_TLS_DATA_PATH", folder("tls"))
-            .env("ARGOCD_SSH_DATA_PATH", folder("ssh"))
-            .env("ARGOCD_GNUPGHOME", folder("gnupg"))
-            .env("ARGOCD_PLUGINSOCKFILEPATH", folder("plugins"))
-            // The repository is the checkout of whoever called: git refuses
-            // those of other users otherwise.
-            .env("GIT_CONFIG_COUNT", "1")
-            .env("GIT_CONFIG_KEY_0", "safe.directory")
-            .env("GIT_CONFIG_VALUE_0", "*")
-            // A revision that moves is seen after at most that long.
-            .env("ARGOCD_RECONCILIATION_TIMEOUT", "20s")
-            .env("ARGOCD_RECONCILIATION_JITTER", "0s")
-    }
-
-    fn with_redis(part: Part, port: u16, password: &str) -> Part {
-        part.args(["--redis".to_owned(), format!("127.0.0.1:{port}")])
-            .env("REDIS_PASSWORD", password)
-    }
-
-    fn repo_server(&self, redis: u16, port: u16, password: &str) -> Part {
-        let port = port.to_string();
-        let part = self.component("argocd-repo-server").args([
-            "--address",
-            "127.0.0.1",
-            "--port",
-            port.as_str(),
-            "--metrics-address",
-            "127.0.0.1",
-            "--metrics-port",
-            "0",
-            "--disable-tls",
-            // Its default names a file of the image, which contradicts the line above.
-            "--client-ca-path=",
-            "--logformat",
-            "text",
-        ]);
-        Self::with_redis(part, redis, password)
-    }
-
-    /// Its metrics, on a free port, are the one thing here that listens on
-    /// all addresses: Argo CD has no setting for it.
-    fn controller(&self, redis: u16, repositories: u16, password: &str) -> Part {
-        let repositories = format!("127.0.0.1:{repositories}");
-        let part = self.component("argocd-application-controller").args([
-            "--namespace",
-            NAMESPACE,
-            "--repo-server",
-            repositories.as_str(),
-            "--repo-server-plaintext",
-            "--metrics-port",
-            "0",
-            // Few applications on a small machine; the defaults are 20, 10, 20.
-            "--status-processors",
-            "4",
-            "--operation-processors",
-            "2",
-            "--kubectl-parallelism-limit",
-            "4",
-            "--logformat",
-            "text",
-        ]);
-        Self::with_redis(part, redis, password)
-    }
-
-    fn application_sets(&self, repositories: u16) -> Part {
-        let repositories = format!("127.0.0.1:{repositories}");
-        self.component("argocd-applicationset-controller").args([
-            "--namespace",
-            NAMESPACE,
-            "--argocd-repo-server",
-            repositories.as_str(),
-            "--repo-server-plaintext",
-            "--metrics-addr",
-            "127.0.0.1:0",
-            "--probe-addr",
-            "127.0.0.1:0",
-            "--webhook-addr",
-            "127.0.0.1:0",
-            "--logformat",
-            "text",
-        ])
+/// Removes a folder that has, or may have, Argo CD's in it; one that is not
+/// there is removed. The repo-server takes all rights off its checkouts, and a
+/// folder that its owner cannot read cannot be removed by them either.
+pub(crate) fn remove(folder: &Path) -> std::io::Result<()> {
+    match unlock(folder).and_then(|()| fs::remove_dir_all(folder)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 
-/// Makes every folder below one readable to its owner: the repo-server takes
-/// all rights off its checkouts, and a folder that cannot be read cannot be
-/// removed.
-pub(crate) fn unlock(folder: &Path) -> std::io::Result<()> {
+fn unlock(folder: &Path) -> std::io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -502,11 +317,8 @@ mod tests {
         for folder in [locked.clone(), parent.path().join("a/_argocd-repo")] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
         }
-        unlock(parent.path()).unwrap();
-        for folder in [parent.path().join("a/_argocd-repo"), locked] {
-            let mode = fs::metadata(folder).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700);
-        }
-        fs::remove_dir_all(parent.path().join("a")).unwrap();
+        remove(&parent.path().join("a")).unwrap();
+        assert!(!parent.path().join("a").exists());
+        remove(&parent.path().join("a")).unwrap();
     }
 }
