@@ -1,17 +1,17 @@
 //! Answers that are lost after the work was done, and an S3 that fails for a
 //! while.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trunkline_aws::{Guard, Open};
 use trunkline_engine::Intents;
 use trunkline_fake_aws::testing::TestAws;
 use trunkline_ids::Address;
-use trunkline_ledger::{Ledger, SystemClock, Timing};
+use trunkline_ledger::SystemClock;
 use ulid::Ulid;
 
-use crate::support::{boto3, calls, claim, ledger, s3_alone, until};
+use crate::support::{boto3, calls, claim, ledger, lively, s3_alone, signs, until};
 
 fn lose(s3: &TestAws, action: &str, times: u32) {
     s3.fault(json!({
@@ -22,15 +22,6 @@ fn lose(s3: &TestAws, action: &str, times: u32) {
 fn lost(s3: &TestAws, environment: &str) -> usize {
     let calls = calls(s3, environment);
     calls.iter().filter(|call| call.fault.is_some()).count()
-}
-
-/// Signs often, lives long: what is tested is the signs.
-fn lively(ledger: &Ledger) -> Ledger {
-    let timing = Timing {
-        heartbeat: Duration::from_millis(300),
-        ..Timing::default()
-    };
-    ledger.clone().timed(Arc::new(SystemClock), timing)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,14 +46,10 @@ async fn a_lease_whose_answer_was_lost_is_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_whose_answer_was_lost_was_given() {
     let (s3, _turn) = s3_alone().await;
-    let ledger = lively(&ledger(s3, "lost-sign").await);
+    let ledger = ledger(s3, "lost-sign").await;
+    let ledger = ledger.timed(Arc::new(SystemClock), lively());
     let lease = ledger.acquire(&claim("lost-sign", "holder")).await.unwrap();
-    let signs = || {
-        calls(s3, "lost-sign")
-            .iter()
-            .filter(|call| call.action == "PutObject" && call.succeeded() && call.fault.is_none())
-            .count()
-    };
+    let signs = || signs(s3, "lost-sign");
     for times in [1, 3] {
         lose(s3, "PutObject", times);
         let before = lost(s3, "lost-sign");

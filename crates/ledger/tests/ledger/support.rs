@@ -3,8 +3,9 @@
 
 use std::{
     future::Future,
-    process::Command,
-    sync::{Arc, Mutex},
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -78,13 +79,31 @@ pub(crate) fn claim(environment: &str, holder: &str) -> Claim {
     }
 }
 
-/// A short life: expired 2 s after the last sign.
+/// A short life: expired 4 s after the last sign.
 pub(crate) fn short(heartbeat: Duration) -> Timing {
     Timing {
         heartbeat,
-        expiry: Duration::from_secs(2),
+        expiry: Duration::from_secs(4),
         margin: Duration::from_secs(1),
     }
+}
+
+/// Signs often, lives long: for tests of the signs.
+pub(crate) fn lively() -> Timing {
+    Timing {
+        heartbeat: Duration::from_millis(300),
+        ..Timing::default()
+    }
+}
+
+/// How many signs were written and answered.
+pub(crate) fn signs(s3: &TestAws, environment: &str) -> usize {
+    let lease = format!("{}/lease.json", bucket_of(environment));
+    let calls = calls(s3, environment).into_iter();
+    calls
+        .filter(|call| call.action == "PutObject" && call.ids.contains(&lease))
+        .filter(|call| call.succeeded() && call.fault.is_none())
+        .count()
 }
 
 /// A clock that only moves when it is told to.
@@ -137,26 +156,39 @@ pub(crate) fn calls(s3: &TestAws, environment: &str) -> Vec<Call> {
 /// Runs a few lines of boto3 against moto itself; `s3` is the client and
 /// `bucket` the name. What they assign to `answer` comes back.
 pub(crate) fn boto3(s3: &TestAws, environment: &str, lines: &str) -> Value {
-    let script = format!(
-        "import boto3, json, sys\n\
-         s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='eu-central-1',\n\
-         \x20 aws_access_key_id='second', aws_secret_access_key='client')\n\
-         bucket = sys.argv[2]\n\
-         def text(key): return s3.get_object(Bucket=bucket, Key=key)['Body'].read().decode()\n\
-         def keys(): return [o['Key'] for o in s3.list_objects_v2(Bucket=bucket).get('Contents', [])]\n\
-         answer = None\n\
-         {lines}\n\
-         print(json.dumps(answer, default=str))\n"
-    );
-    let ran = Command::new(s3.python())
-        .args(["-c", &script, &s3.moto(), &bucket_of(environment)])
-        .env_remove("AWS_ENDPOINT_URL")
-        .output()
-        .unwrap();
-    assert!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
-    serde_json::from_slice(&ran.stdout).unwrap()
+    static SECOND_CLIENT: Mutex<Option<Python>> = Mutex::new(None);
+    let mut client = SECOND_CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let client = client.get_or_insert_with(|| Python::start(s3));
+    client.run(&bucket_of(environment), lines)
+}
+
+/// An interpreter that is kept: boto3 takes a second to load. It ends with its
+/// standard input, so with this process.
+struct Python {
+    child: Child,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Python {
+    fn start(s3: &TestAws) -> Self {
+        let mut child = Command::new(s3.python())
+            .args(["-c", include_str!("second_client.py"), &s3.moto()])
+            .env_remove("AWS_ENDPOINT_URL")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, answers }
+    }
+
+    fn run(&mut self, bucket: &str, lines: &str) -> Value {
+        let asked = serde_json::json!({"bucket": bucket, "lines": lines});
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{asked}").unwrap();
+        let answer = self.answers.next().unwrap().unwrap();
+        let mut answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["error"].is_null(), "{}", answer["error"]);
+        answer["answer"].take()
+    }
 }
