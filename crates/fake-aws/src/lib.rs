@@ -5,6 +5,7 @@
 //! ([`record`]) and applies faults ([`faults`]). [`testing::TestAws`] starts
 //! the whole of it inside a test.
 
+pub mod auto_mode;
 pub mod eks;
 pub mod faults;
 pub mod front;

@@ -21,14 +21,19 @@ vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16", TagSpecifications=tags)["Vpc"]["V
 direct = client("ec2", moto).describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"]
 ec2.delete_vpc(VpcId=vpc)
 missing = code(ec2.delete_vpc, VpcId=vpc)
-arn = client("sts").get_caller_identity()["Arn"]
-print(json.dumps({"vpc": vpc, "direct": direct, "missing": missing, "arn": arn}))
+sts = client("sts")
+arn = sts.get_caller_identity()["Arn"]
+import urllib.request
+url = sts.generate_presigned_url("get_caller_identity", HttpMethod="GET")
+presigned = f"<Arn>{arn}</Arn>" in urllib.request.urlopen(url).read().decode()
+print(json.dumps({"vpc": vpc, "direct": direct, "missing": missing, "arn": arn, "presigned": presigned}))
 "#,
     )
     .await;
     assert_eq!(seen["direct"], "10.77.0.0/16");
     assert_eq!(seen["missing"], "InvalidVpcID.NotFound");
     assert_eq!(seen["arn"], "arn:aws:iam::111122223333:user/trunkline-test");
+    assert_eq!(seen["presigned"], true);
     let key = aws.credentials().0;
     let calls = aws.record().into_iter().filter(|call| {
         call.n > before
@@ -62,6 +67,7 @@ print(json.dumps({"vpc": vpc, "direct": direct, "missing": missing, "arn": arn})
             ("ec2:CreateVpc".into(), true, 200, None, vpc.clone()),
             ("ec2:DeleteVpc".into(), true, 200, None, vpc.clone()),
             ("ec2:DeleteVpc".into(), true, 400, missing, vpc),
+            ("sts:GetCallerIdentity".into(), false, 200, None, None),
             ("sts:GetCallerIdentity".into(), false, 200, None, None),
         ]
     );

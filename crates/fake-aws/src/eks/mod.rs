@@ -7,6 +7,7 @@ mod clusters;
 mod control_plane;
 mod error;
 mod iam;
+mod joining;
 mod network;
 mod paging;
 mod route;

@@ -76,8 +76,6 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The URL and signature that botocore 1.43 makes for these inputs at a
-    /// frozen clock; see tests/token.rs for tokens made while the test runs.
     #[test]
     fn the_specifications_example_key_signs_as_published() {
         // IAM User Guide, "Examples of the complete Signature Version 4 signing process":

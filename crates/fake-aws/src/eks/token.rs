@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 
 use super::sigv4::Presigned;
-use crate::front::{Form, Scope};
+use crate::front::{Form, Key, Scope};
 
 const PREFIX: &str = "k8s-aws-v1.";
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
@@ -148,8 +148,11 @@ impl Token {
         &self.scope
     }
 
-    /// Whether the signature is that of the secret, made for this cluster.
-    pub(super) fn is_signed_by(&self, secret: &str, cluster: &str) -> bool {
+    /// Whether the signature is that of the key, made for this cluster.
+    pub(super) fn is_signed_by(&self, key: &Key, cluster: &str) -> bool {
+        if self.query.get("X-Amz-Security-Token") != key.session.as_deref() {
+            return false;
+        }
         let header = |name: &str| match name {
             "host" => Some(self.host.as_str()),
             CLUSTER_HEADER => Some(cluster),
@@ -178,7 +181,7 @@ impl Token {
             region: &self.scope.region,
             service: &self.scope.service,
         };
-        expected.signature(secret) == self.get("X-Amz-Signature")
+        expected.signature(&key.secret) == self.get("X-Amz-Signature")
     }
 
     fn get(&self, key: &str) -> &str {
@@ -220,6 +223,35 @@ mod tests {
                 .unwrap_err()
                 .contains("not yet current")
         );
+    }
+
+    #[test]
+    fn signatures_of_botocore_are_known_and_others_are_not() {
+        // Made by botocore 1.44.5's RequestSigner at this clock.
+        let signed = |more: &str, signature: &str| {
+            let url = GOOD.replace("&X-Amz-Signature=00", more) + "&X-Amz-Signature=" + signature;
+            parse(&url, NOW).unwrap()
+        };
+        let plain = signed(
+            "",
+            "5ea85d242c2bd116f5279b4c044b6c114635bcbb4882aae7d9dbc7285d20ed0e",
+        );
+        let session = signed(
+            "&X-Amz-Security-Token=session%2Ftoken%2Bwith%3Dsigns",
+            "bd2766e4ef065037f11031d058734b07e2b26e7ed925cb8df77e369882b8a91b",
+        );
+        let key = |secret: &str, session: Option<&str>| Key {
+            secret: secret.to_owned(),
+            session: session.map(str::to_owned),
+        };
+        let good = key("secret/EXAMPLE+key", None);
+        let temporary = key("secret/EXAMPLE+key", Some("session/token+with=signs"));
+        assert!(plain.is_signed_by(&good, "trunkline-sandbox"));
+        assert!(session.is_signed_by(&temporary, "trunkline-sandbox"));
+        assert!(!plain.is_signed_by(&good, "trunkline-live"));
+        assert!(!plain.is_signed_by(&key("another", None), "trunkline-sandbox"));
+        assert!(!plain.is_signed_by(&temporary, "trunkline-sandbox"));
+        assert!(!session.is_signed_by(&good, "trunkline-sandbox"));
     }
 
     #[test]

@@ -53,11 +53,11 @@ impl Emulator {
     async fn authenticate(self: &Arc<Self>, cluster: &str, token: &str) -> Result<User, String> {
         let token = Token::parse(token, jiff::Timestamp::now())?;
         let scope = token.scope();
-        let secret = self
+        let key = self
             .keys
-            .secret(&scope.access_key)
+            .get(&scope.access_key)
             .ok_or("the access key is not known")?;
-        if !token.is_signed_by(&secret, cluster) {
+        if !token.is_signed_by(&key, cluster) {
             return Err("the signature does not match".to_owned());
         }
         let identity = iam::identity(&self.sts(scope))

@@ -9,7 +9,15 @@ use crate::xml;
 /// Access keys whose secret passed by.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    secrets: Mutex<HashMap<String, String>>,
+    known: Mutex<HashMap<String, Key>>,
+}
+
+/// What belongs to an access key id.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) secret: String,
+    /// Session token of temporary credentials.
+    pub(crate) session: Option<String>,
 }
 
 impl Keys {
@@ -21,18 +29,19 @@ impl Keys {
         }
         if action == "DeleteAccessKey" {
             self.lock().retain(|key, _| !ids.contains(key));
-        } else if let Some((key, secret)) = credentials(answer) {
-            self.lock().insert(key, secret);
+        } else if let Some((id, secret)) = credentials(answer) {
+            let session = xml::text(answer, "SessionToken");
+            self.lock().insert(id, Key { secret, session });
         }
     }
 
-    /// The secret of an access key, if it is known.
-    pub(crate) fn secret(&self, access_key: &str) -> Option<String> {
+    /// What is known of an access key id.
+    pub(crate) fn get(&self, access_key: &str) -> Option<Key> {
         self.lock().get(access_key).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Key>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

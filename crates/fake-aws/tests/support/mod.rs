@@ -54,8 +54,6 @@ pub(crate) async fn boto3(aws: &TestAws, script: &str) -> serde_json::Value {
 /// Runs a script to its end, however it ends.
 pub(crate) async fn output(aws: &TestAws, script: &str) -> Output {
     let mut command = python(aws, script);
-    tokio::task::spawn_blocking(move || command.output())
-        .await
-        .unwrap()
-        .unwrap()
+    let run = tokio::task::spawn_blocking(move || command.output());
+    run.await.expect("the task ends").expect("Python starts")
 }
