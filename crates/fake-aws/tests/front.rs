@@ -81,7 +81,8 @@ async fn s3_bodies_pass_byte_for_byte() {
         r#"
 import hashlib
 s3 = client("s3")
-s3.create_bucket(Bucket="passes", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+s3.create_bucket(Bucket="passes", CreateBucketConfiguration={"LocationConstraint": "eu-central-1",
+    "Tags": [{"Key": "trunkline:address", "Value": "storage/bucket/passes"}]})
 body = bytes(range(256)) * 4096 * 4
 s3.put_object(Bucket="passes", Key="a b/ü.bin", Body=body, ChecksumAlgorithm="CRC32")
 back = s3.get_object(Bucket="passes", Key="a b/ü.bin")["Body"].read()
@@ -118,7 +119,11 @@ print(json.dumps([back == body, head, first, second, missing, listed]))
         (412, Some("PreconditionFailed"))
     );
     assert_eq!(put.resource.as_deref(), Some("passes/lease"));
-    assert!(of("CreateBucket").is_some_and(|call| call.mutating));
+    let made = of("CreateBucket").unwrap();
+    assert_eq!(
+        (made.mutating, made.resource.as_deref()),
+        (true, Some("storage/bucket/passes"))
+    );
     assert!(of("ListObjectsV2").is_some_and(|call| !call.mutating));
 }
 

@@ -111,8 +111,9 @@ impl Subject {
     pub(crate) fn of(service: &str, parts: &Parts, form: &Form, body: &[u8]) -> Self {
         match service {
             "s3" => Self {
-                address: None,
-                ids: s3::bucket_and_key(parts),
+                address: s3::tag(body, ADDRESS_TAG),
+                // An object is not its bucket, whose address may be known.
+                ids: s3::bucket_and_key(parts).pop().into_iter().collect(),
             },
             "eks" => Self {
                 address: json_tag(body),
@@ -162,8 +163,11 @@ fn json_tag(body: &[u8]) -> Option<String> {
 }
 
 /// Whether the request's body and answer pass through without being read.
-pub(crate) fn streams(service: &str, method: &Method) -> bool {
-    service == "s3" && matches!(*method, Method::PUT | Method::GET | Method::POST)
+pub(crate) fn streams(service: &str, parts: &Parts) -> bool {
+    let configuration = parts.method == Method::PUT && s3::bucket_and_key(parts).len() == 1;
+    service == "s3"
+        && !configuration
+        && matches!(parts.method, Method::PUT | Method::GET | Method::POST)
 }
 
 #[cfg(test)]

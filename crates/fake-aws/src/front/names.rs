@@ -19,13 +19,17 @@ struct Known {
 }
 
 impl Names {
-    /// Notes an id that was made just now.
+    /// Notes an id out of the answer to a create. One that is known already
+    /// (the create was repeated with its client token) is no younger for it.
     pub(crate) fn note(&self, id: &str, address: Option<&str>) {
-        let known = Known {
-            address: address.map(str::to_owned),
+        let mut known = self.lock();
+        let known = known.entry(id.to_owned()).or_insert_with(|| Known {
+            address: None,
             since: Instant::now(),
-        };
-        self.lock().insert(id.to_owned(), known);
+        });
+        if let Some(address) = address {
+            known.address = Some(address.to_owned());
+        }
     }
 
     /// The address of the first id that has one, the most specific (last) first.

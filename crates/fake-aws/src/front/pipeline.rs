@@ -78,7 +78,7 @@ async fn call(
         region: state.region.clone(),
         service: "s3".to_owned(),
     });
-    let (bytes, stream) = if streams(&scope.service, &parts.method) {
+    let (bytes, stream) = if streams(&scope.service, &parts) {
         (Bytes::new(), Some(body.boxed()))
     } else {
         (read(body).await?, None)

@@ -7,6 +7,8 @@ use http::Method;
 use http::request::Parts;
 use url::form_urlencoded;
 
+use crate::xml;
+
 /// Subresource, and the operations of GET, PUT and DELETE on it.
 type Row = (&'static str, [&'static str; 3]);
 
@@ -127,9 +129,27 @@ pub(crate) fn bucket_and_key(parts: &Parts) -> Vec<String> {
     }
 }
 
+/// The value of a tag in the body of CreateBucket or PutBucketTagging.
+pub(crate) fn tag(body: &[u8], key: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(std::str::from_utf8(body).ok()?).ok()?;
+    let mut tags = document
+        .descendants()
+        .filter(|node| node.tag_name().name() == "Tag");
+    let tag = tags.find(|tag| xml::child(*tag, "Key") == Some(key))?;
+    xml::child(tag, "Value").map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_read_from_configurations() {
+        let body = b"<C xmlns='x'><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></C>";
+        assert_eq!(tag(body, "a").as_deref(), Some("b"));
+        assert_eq!(tag(body, "c"), None);
+        assert_eq!(tag(b"no xml", "a"), None);
+    }
 
     #[test]
     fn only_what_is_known_to_be_wrong_is_corrected() {
