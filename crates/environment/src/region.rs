@@ -45,11 +45,12 @@ const REGIONS: &[&str] = &[
     "us-west-2",
 ];
 
-/// Zones that exist but take no cluster. The first three are refused by EKS
-/// (Amazon EKS user guide, "Subnet requirements for clusters"); the last is
-/// offered only to accounts that already used it (AWS Regions and
-/// Availability Zones, "Constrained Availability Zones").
-const WITHOUT_CLUSTERS: &[&str] = &["use1-az3", "usw1-az2", "cac1-az3", "apne1-az3"];
+/// Zones that exist but take no cluster: the list that eksctl avoids
+/// (`pkg/az`), of which the Amazon EKS user guide names the first three
+/// ("Subnet requirements for clusters"), and one that is offered only to
+/// accounts that already used it (AWS Regions and Availability Zones,
+/// "Constrained Availability Zones").
+const WITHOUT_CLUSTERS: &[&str] = &["use1-az3", "usw1-az2", "cac1-az3", "cnn1-az4", "apne1-az3"];
 
 /// The most zones a region has (us-east-1), and so the most that an
 /// environment can name.
