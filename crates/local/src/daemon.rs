@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use trunkline_fake_aws::faults::Settings;
 use trunkline_fake_aws::front::{Front, FrontConfig};
 use trunkline_fake_aws::moto::Moto;
@@ -93,6 +94,7 @@ async fn run<W: Write>(paths: &Paths, options: Options, events: &Events<W>) -> R
         stack = start => stack?,
         // What was started until now ends with its handles.
         () = told_to_stop() => bail!("stopped while it started"),
+        () = caller_gone() => bail!("the command that started this stack has gone"),
     };
     events.tell(&Event::Up)?;
     tracing::info!("up");
@@ -100,6 +102,21 @@ async fn run<W: Write>(paths: &Paths, options: Options, events: &Events<W>) -> R
     stack.stop().await;
     tracing::info!("down");
     Ok(())
+}
+
+/// Waits until `up`, which holds the other end of our stdin, has ended.
+async fn caller_gone() {
+    let (tell, gone) = oneshot::channel();
+    // A thread of its own, which nobody waits for: a read cannot be broken off.
+    let read = move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = tell.send(());
+    };
+    let thread = std::thread::Builder::new().name("caller".to_owned());
+    match thread.spawn(read) {
+        Ok(_) => drop(gone.await),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// A running stack. The fields are dropped in this order.

@@ -162,7 +162,9 @@ fn spawn_daemon(name: &str, paths: &Paths) -> Result<Child> {
         .args(["serve", "--name", name])
         .env(MARK, paths.root())
         .current_dir(paths.root())
-        .stdin(Stdio::null())
+        // Open for as long as this process lives: its end is how the daemon
+        // learns that nobody waits for it any more.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(File::create(paths.log("daemon"))?);
     for (name, _) in std::env::vars_os() {
@@ -274,6 +276,11 @@ mod tests {
         };
         let error = check_same(&other, &state()).unwrap_err();
         assert!(error.is::<Contradiction>());
-        insta::assert_snapshot!(error, @"");
+        assert_eq!(
+            error.to_string(),
+            "stack `default` is up, but its account is 111122223333 and its pace is instant and \
+             its charts are the stand-ins; stop it with `trunkline-local down --name default`, or \
+             give the new one another --name"
+        );
     }
 }

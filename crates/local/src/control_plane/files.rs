@@ -89,6 +89,7 @@ impl Folder {
         )?;
         self.write_json("authentication.json", &authentication())?;
         self.write_json("audit-policy.json", &audit_policy())?;
+        self.write_json("scheduler.json", &scheduler(&self.kubeconfig("scheduler")))?;
         self.write("stages.yaml", STAGES)?;
         Ok(pki.ca)
     }
@@ -145,6 +146,19 @@ fn authentication() -> Value {
         "apiVersion": "apiserver.config.k8s.io/v1beta1",
         "kind": "AuthenticationConfiguration",
         "anonymous": { "enabled": true, "conditions": paths },
+    })
+}
+
+/// Alone, so there is no leader to elect. A pod that waits for its node is
+/// tried again soon: the node comes within a second here, not within minutes.
+fn scheduler(kubeconfig: &Path) -> Value {
+    json!({
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": { "kubeconfig": kubeconfig },
+        "leaderElection": { "leaderElect": false },
+        "podInitialBackoffSeconds": 1,
+        "podMaxBackoffSeconds": 1,
     })
 }
 

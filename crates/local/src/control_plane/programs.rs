@@ -172,7 +172,7 @@ impl Programs<'_> {
             "--profiling=false".to_owned(),
         ]);
         let part = self.serving(part);
-        Ok(self.files(part, &[("--kubeconfig", "scheduler.kubeconfig")]))
+        Ok(self.files(part, &[("--config", "scheduler.json")]))
     }
 
     /// KWOK: plays the kubelets of the nodes that say they are fake.
