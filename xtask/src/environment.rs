@@ -70,12 +70,15 @@ fn local(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStat
         command
             .arg(verb.word())
             .arg(&on.environment)
-            .envs(&variables);
+            .envs(&variables)
+            .env("TRUNKLINE_RUN_AS", on.run_as());
         if matches!(verb, Verb::Deploy | Verb::Plan) {
             let checkout = cargo::checkout().display();
             command
                 .arg("--repository")
-                .arg(format!("file://{checkout}"));
+                .arg(format!("file://{checkout}"))
+                // What is committed here, on whatever branch.
+                .args(["--revision", "HEAD"]);
         }
         command
     };
@@ -87,6 +90,17 @@ fn local(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStat
         }
     }
     timing.part(verb.word(), || run::status(here(verb).args(&on.rest)))
+}
+
+impl OnEnvironment {
+    /// How trunkline's hints name a command: as the person would type it here.
+    fn run_as(&self) -> String {
+        let name = self
+            .name
+            .as_ref()
+            .map_or_else(String::new, |n| format!(" --name {n}"));
+        format!("cargo xtask {{}} --local{name}")
+    }
 }
 
 /// A local stack.

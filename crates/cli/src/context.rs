@@ -106,13 +106,39 @@ pub(crate) async fn connection(target: &Target, global: &Global) -> anyhow::Resu
     Ok(Connection::open(environment(target, global)?).await?)
 }
 
-/// The pipeline of a target, telling its events to `listener`.
+/// The pipeline of a target at the commit that its revision is at now, and
+/// that commit.
 pub(crate) async fn pipeline(
     target: &Target,
     global: &Global,
     listener: Arc<dyn Listener>,
 ) -> anyhow::Result<(Pipeline, String)> {
     let environment = environment(target, global)?;
+    let workloads = environment.workloads();
+    let (repository, revision) = (workloads.repository.as_str(), workloads.revision.as_str());
+    let (settings, commit, connection) = tokio::join!(
+        settings(global),
+        git::commit(repository, revision),
+        Connection::open(environment.clone()),
+    );
+    let (settings, commit) = (settings?, commit?);
+    let pipeline = Pipeline::new(connection?, settings.at_commit(&commit))?;
+    Ok((pipeline.with_listener(listener), commit))
+}
+
+/// The pipeline for whoever only looks or destroys: asks no repository, which
+/// may be gone by then.
+pub(crate) async fn pipeline_at_no_commit(
+    target: &Target,
+    global: &Global,
+    listener: Arc<dyn Listener>,
+) -> anyhow::Result<Pipeline> {
+    let environment = environment(target, global)?;
+    let (settings, connection) = tokio::join!(settings(global), Connection::open(environment));
+    Ok(Pipeline::new(connection?, settings?)?.with_listener(listener))
+}
+
+async fn settings(global: &Global) -> anyhow::Result<Settings> {
     let mut settings = Settings::new(&global.helm)
         .await
         .map_err(no_helm)?
@@ -125,16 +151,7 @@ pub(crate) async fn pipeline(
             settings = settings.passing_to_helm(name, value);
         }
     }
-    let workloads = environment.workloads();
-    let (repository, revision) = (workloads.repository.as_str(), workloads.revision.clone());
-    let commit = git::commit(repository, &revision);
-    let (commit, connection) = tokio::join!(commit, Connection::open(environment.clone()));
-    let commit = commit?;
-    let settings = settings.at_commit(&commit);
-    Ok((
-        Pipeline::new(connection?, settings)?.with_listener(listener),
-        commit,
-    ))
+    Ok(settings)
 }
 
 /// What helm needs of our environment to reach registries.

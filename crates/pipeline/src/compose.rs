@@ -21,7 +21,7 @@ use crate::{Connection, PipelineError, tokens::EksTokens};
 #[derive(Debug, Clone)]
 pub struct Settings {
     charts: Charts,
-    commit: String,
+    commit: Option<String>,
 }
 
 /// References to what the layers make, for layers of embedders.
@@ -60,7 +60,7 @@ impl Settings {
         };
         Ok(Self {
             charts,
-            commit: String::new(),
+            commit: None,
         })
     }
 
@@ -93,7 +93,7 @@ impl Settings {
     /// Pins the applications to this commit, 40 hexadecimal digits.
     #[must_use]
     pub fn at_commit(mut self, commit: &str) -> Self {
-        commit.clone_into(&mut self.commit);
+        self.commit = Some(commit.to_owned());
         self
     }
 }
@@ -244,7 +244,11 @@ fn entrance(cluster: &ClusterSpec) -> Vec<Address> {
     all
 }
 
-fn workloads(environment: &Environment, addons: &AddonsSpec, commit: String) -> WorkloadsSpec {
+fn workloads(
+    environment: &Environment,
+    addons: &AddonsSpec,
+    commit: Option<String>,
+) -> WorkloadsSpec {
     let mut after = addons.node_pool_and_storage();
     after.push(addons.argo_cd());
     WorkloadsSpec {
@@ -252,6 +256,7 @@ fn workloads(environment: &Environment, addons: &AddonsSpec, commit: String) -> 
         repository: environment.workloads().repository.as_str().to_owned(),
         path: environment.workloads().path.clone(),
         commit,
+        redis_storage_gib: environment.redis().storage_gib,
         after,
     }
 }

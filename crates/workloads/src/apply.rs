@@ -68,7 +68,11 @@ async fn create_secret(spec: &WorkloadsSpec, cluster: &Cluster) -> Result<(), Fa
 
 async fn in_step(spec: &WorkloadsSpec, cluster: &Cluster, cx: &Applying) -> Result<(), Failure> {
     let target = application_ref();
-    let judge = |found: Option<&Object>| sync::judge(found, &spec.commit, Timestamp::now());
+    let commit = spec
+        .commit
+        .as_deref()
+        .ok_or_else(|| Failure::bug("an application without a commit"))?;
+    let judge = |found: Option<&Object>| sync::judge(found, commit, Timestamp::now());
     let notify = |words: &str| cx.waiting_for(words);
     let waiting = cluster.wait(&target, SYNC_AT_MOST, judge, &notify);
     cx.wait("Argo CD", waiting).await.map(|_| ())

@@ -86,11 +86,11 @@ pub(crate) fn seen(spec: &WorkloadsSpec, observation: &Observation) -> Seen {
         ..Seen::default()
     };
     if let Some(application) = observation.application.value() {
-        let (well, words) = match sync::judge(Some(application), &spec.commit, observation.at) {
-            Verdict::Done => (
-                true,
-                format!("Synced, Healthy at {}", sync::short(&spec.commit)),
-            ),
+        // Whoever only looks asks whether it is where it was last put.
+        let put = application.text("/spec/source/targetRevision");
+        let commit = spec.commit.as_deref().or(put).unwrap_or_default();
+        let (well, words) = match sync::judge(Some(application), commit, observation.at) {
+            Verdict::Done => (true, format!("Synced, Healthy at {}", sync::short(commit))),
             Verdict::Waiting(words) => (false, words),
             Verdict::Failed(failure) => (false, failure.to_string()),
         };

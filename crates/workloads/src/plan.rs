@@ -45,6 +45,11 @@ pub(crate) fn plan(spec: &WorkloadsSpec, wish: Wish, now: &Observation) -> Draft
 
 fn deployed(spec: &WorkloadsSpec, now: &Observation) -> Draft<Action> {
     let mut draft = Draft::default();
+    let Some(commit) = &spec.commit else {
+        let why = "no commit was given for it".to_owned();
+        draft.unknown.push((spec.redis(), why));
+        return draft;
+    };
     let ready = spec.after.iter().cloned();
     object(
         &mut draft,
@@ -74,7 +79,7 @@ fn deployed(spec: &WorkloadsSpec, now: &Observation) -> Draft<Action> {
         Action::ApplyProject,
         |step| step.after(ready.clone()),
     );
-    let application = application(spec, now);
+    let application = application(spec, commit, now);
     object(
         &mut draft,
         spec.redis(),
@@ -82,7 +87,7 @@ fn deployed(spec: &WorkloadsSpec, now: &Observation) -> Draft<Action> {
         Action::ApplyApplication,
         |step| {
             let before = [namespace_address(), secret_address(), project_address()];
-            step.about(format!("at {}", sync::short(&spec.commit)))
+            step.about(format!("at {}", sync::short(commit)))
                 .after(before)
                 .after(ready.clone())
                 .takes(SYNC)
@@ -93,7 +98,7 @@ fn deployed(spec: &WorkloadsSpec, now: &Observation) -> Draft<Action> {
 
 /// An application that is as wished and not in step yet is waited for: a run
 /// that was killed while it waited goes on here.
-fn application(spec: &WorkloadsSpec, now: &Observation) -> Wished {
+fn application(spec: &WorkloadsSpec, commit: &str, now: &Observation) -> Wished {
     let by_fields = wished(&spec.application(), &now.application);
     if by_fields != Wished::AsWished {
         return by_fields;
@@ -104,12 +109,12 @@ fn application(spec: &WorkloadsSpec, now: &Observation) -> Wished {
             from: Some(words),
             to: Some(Later::Known(format!(
                 "Synced, Healthy at {}",
-                sync::short(&spec.commit)
+                sync::short(commit)
             ))),
         };
         Wished::Step(Verb::Update, vec![change])
     };
-    match sync::judge(now.application.value(), &spec.commit, now.at) {
+    match sync::judge(now.application.value(), commit, now.at) {
         Verdict::Done => Wished::AsWished,
         Verdict::Waiting(words) => status(words),
         Verdict::Failed(failure) => status(failure.to_string()),

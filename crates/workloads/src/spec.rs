@@ -14,8 +14,12 @@ pub struct WorkloadsSpec {
     /// The folder in it that holds this environment's values: `gitops/sandbox`.
     pub path: String,
     /// The commit, 40 hexadecimal digits. A branch cannot be waited for: it
-    /// moves; so it was resolved before.
-    pub commit: String,
+    /// moves; so it was resolved before. Whoever only looks or destroys needs
+    /// none.
+    pub commit: Option<String>,
+    /// The size of Redis' volume in GiB. Claim templates are immutable: growing
+    /// it later is a procedure.
+    pub redis_storage_gib: u32,
     /// What must be there before the first application: Argo CD, node pool,
     /// storage classes.
     pub after: Vec<Address>,
@@ -89,10 +93,14 @@ impl WorkloadsSpec {
             "source": {
                 "repoURL": self.repository,
                 "path": chart,
-                "targetRevision": self.commit,
+                "targetRevision": self.commit.as_deref().unwrap_or("HEAD"),
                 "helm": {
                     "releaseName": "redis",
                     "valueFiles": [format!("{up}{}/redis.yaml", self.path)],
+                    "parameters": [{
+                        "name": "storage.size",
+                        "value": format!("{}Gi", self.redis_storage_gib),
+                    }],
                 },
             },
             "syncPolicy": {
@@ -120,7 +128,8 @@ pub(crate) fn example() -> WorkloadsSpec {
         environment: "sandbox".into(),
         repository: "https://example.com/voice.git".into(),
         path: "gitops/sandbox".into(),
-        commit: "3f9c2e1".repeat(6)[..40].into(),
+        commit: Some("3f9c2e1".repeat(6)[..40].into()),
+        redis_storage_gib: 8,
         after: vec![Address::new("addons", "release", "argo-cd")],
     }
 }

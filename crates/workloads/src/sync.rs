@@ -180,7 +180,7 @@ mod tests {
     /// An application that is done; tests break one thing each.
     fn done() -> Value {
         let mut spec = example();
-        spec.commit = COMMIT.to_owned();
+        spec.commit = Some(COMMIT.to_owned());
         let mut body = spec.application().into_body();
         body["status"] = json!({
             "reconciledAt": "2026-11-23T08:09:01Z",

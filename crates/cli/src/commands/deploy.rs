@@ -18,7 +18,7 @@ pub(crate) async fn run(args: &Deploy, global: &Global) -> anyhow::Result<ExitCo
     let (pipeline, commit) = context::pipeline(&args.target, global, listener).await?;
     let planned = pipeline.plan(Wish::Deployed).await?;
     walking::refuse_losses(&planned, false)?;
-    let header = Header::new(pipeline.connection().environment(), &commit);
+    let header = Header::new(pipeline.connection().environment(), Some(&commit));
     if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
         if global.json {
             print_json(&walking::Summary::nothing(&planned))?;

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitCode> {
     let progress = screen::progress(global.quiet);
     let listener = progress.listener();
-    let (pipeline, commit) = context::pipeline(&args.target, global, listener).await?;
+    let pipeline = context::pipeline_at_no_commit(&args.target, global, listener).await?;
     let planned = pipeline
         .plan(Wish::Destroyed {
             with_data: args.delete_data,
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitC
         .await?;
     walking::refuse_losses(&planned, args.delete_data)?;
     let name = pipeline.connection().environment().name().to_string();
-    let header = Header::new(pipeline.connection().environment(), &commit);
+    let header = Header::new(pipeline.connection().environment(), None);
     if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
         if global.json {
             print_json(&walking::Summary::nothing(&planned))?;

@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &Plan, global: &Global) -> anyhow::Result<ExitCode
     if global.json {
         print_json(&planned.plan)?;
     } else {
-        let header = Header::new(pipeline.connection().environment(), &commit);
+        let header = Header::new(pipeline.connection().environment(), Some(&commit));
         let colour = screen::colour(&std::io::stdout());
         print!(
             "{}",

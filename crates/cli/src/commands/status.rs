@@ -13,15 +13,12 @@ use crate::{
 };
 
 pub(crate) async fn run(target: &Target, global: &Global) -> anyhow::Result<ExitCode> {
-    let (pipeline, commit) = context::pipeline(target, global, screen::silent()).await?;
+    let pipeline = context::pipeline_at_no_commit(target, global, screen::silent()).await?;
     let status = pipeline.status().await;
     if global.json {
         print_json(&status)?;
     } else {
-        println!(
-            "{}",
-            Header::new(pipeline.connection().environment(), &commit)
-        );
+        println!("{}", Header::new(pipeline.connection().environment(), None));
         for layer in &status.layers {
             println!("{}", layer_line(layer));
             for health in &layer.health {

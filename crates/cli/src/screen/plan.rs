@@ -19,15 +19,17 @@ const SHORT: usize = 4;
 const COLUMN: usize = 36;
 
 impl Header {
-    pub(crate) fn new(environment: &Environment, commit: &str) -> Self {
-        let line = format!(
-            "{} · {} · account {} · EKS {} · commit {}",
+    pub(crate) fn new(environment: &Environment, commit: Option<&str>) -> Self {
+        let mut line = format!(
+            "{} · {} · account {} · EKS {}",
             environment.name(),
             environment.region(),
             words::account(environment.account().as_str()),
             environment.cluster().version,
-            commit.get(..7).unwrap_or(commit),
         );
+        if let Some(commit) = commit {
+            line.push_str(&format!(" · commit {}", commit.get(..7).unwrap_or(commit)));
+        }
         Self {
             name: environment.name().to_string(),
             line,
