@@ -1,5 +1,7 @@
 //! The layer on an emulated EKS; what is there is read by boto3.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 #[path = "../../access/tests/support/mod.rs"]
 mod support;
 

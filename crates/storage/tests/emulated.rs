@@ -1,11 +1,15 @@
 //! The layer on an emulated S3; what is there is read by boto3.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 #[path = "../../access/tests/support/mod.rs"]
 mod support;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use support::{World, any};
-use trunkline_engine::{AnyLayer, FailureKind, Verb, Wish};
+use trunkline_engine::{AnyLayer, FailureKind, Left, NoIntents, Verb, Wish};
 use trunkline_storage::{Storage, StorageSpec};
 
 const DEPLOYED: Wish = Wish::Deployed;
@@ -132,7 +136,7 @@ async fn a_bucket_that_was_filled_meanwhile_is_not_deleted() {
         "s3.put_object(Bucket=name, Key='call.ogg', Body=b'x')",
     );
     let outputs = world.outputs.clone();
-    let intents = std::sync::Arc::new(trunkline_engine::NoIntents);
+    let intents = Arc::new(NoIntents);
     let report = world.walk(&storage, &plan, outputs, intents).await;
     let failures: Vec<_> = report.failures().collect();
     assert_eq!(failures[0].1.kind, FailureKind::Conflict);
@@ -177,4 +181,58 @@ async fn a_lost_answer_makes_nothing_twice() {
         calls.iter().filter(|c| c.action == "CreateBucket").count(),
         1
     );
+}
+
+/// An S3 that ignores tags in CreateBucket leaves a bucket without tags when a
+/// run ends right after it: only the intent of that run proves it ours.
+#[tokio::test]
+async fn an_untagged_bucket_is_ours_only_after_an_intent_of_ours() {
+    let world = World::start("sandbox").await;
+    let storage = layer(&world);
+    world
+        .fake
+        .fault(json!({"service": "s3", "action": "CreateBucket", "do": {
+            "type": "fail", "status": 403, "code": "AccessDenied", "message": "no",
+        }}));
+    let (plan, report) = world.run(&storage, DEPLOYED).await;
+    assert!(!report.is_done());
+    s3(
+        &world,
+        "s3.create_bucket(Bucket=name, CreateBucketConfiguration={'LocationConstraint': 'eu-central-1'})",
+    );
+
+    let stranger = Arc::new(NoIntents);
+    let report = world
+        .walk(&storage, &plan, world.outputs.clone(), stranger)
+        .await;
+    assert_eq!(
+        report.failures().next().unwrap().1.kind,
+        FailureKind::Conflict
+    );
+
+    assert_eq!(storage.preflight().await, Ok(vec![]));
+    world.done(&storage, DEPLOYED).await;
+    world.is_as_wished(&storage, DEPLOYED).await;
+    let created = world
+        .mutated()
+        .into_iter()
+        .filter(|call| call == "s3:CreateBucket");
+    assert_eq!(created.count(), 1);
+}
+
+#[tokio::test]
+async fn a_create_that_ended_in_the_middle_is_finished_by_the_next_run() {
+    let world = World::start("sandbox").await;
+    let storage = layer(&world);
+    world.fake.fault(
+        json!({"service": "s3", "action": "PutBucketVersioning", "do": {
+            "type": "fail", "status": 403, "code": "AccessDenied", "message": "no",
+        }}),
+    );
+    let (_, report) = world.run(&storage, DEPLOYED).await;
+    let (_, failure, _) = report.failures().next().unwrap();
+    assert!(matches!(&failure.left, Left::Remains(what) if what[0].contains(EGRESS)));
+    let plan = world.done(&storage, DEPLOYED).await;
+    assert_eq!(plan.count(Verb::Update), 1);
+    world.is_as_wished(&storage, DEPLOYED).await;
 }

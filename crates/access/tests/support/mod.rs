@@ -1,6 +1,7 @@
 //! A layer on an emulated AWS: observe, plan, walk, and a second client to
 //! look past our own code. Also used by the tests of storage and cluster.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
