@@ -113,7 +113,7 @@ fn run(
         Command::Up(up) => start(up, out, err),
         Command::Down(Stack { name }) => {
             let paths = Paths::of(&name)?;
-            let _lock = down::command_lock(&paths)?;
+            let _lock = down::command_lock(&paths, err)?;
             match down::stop(&paths)? {
                 Stopped::Nothing => writeln!(out, "{name} is not up")?,
                 Stopped::LeftOvers => writeln!(out, "cleared away what was left of {name}")?,

@@ -2,7 +2,7 @@
 //! clears its data away. The logs stay.
 
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,21 +30,26 @@ pub(crate) enum Stopped {
     Stack,
 }
 
-/// The lock that commands which start or stop a stack take in turn.
-pub(crate) fn command_lock(paths: &Paths) -> Result<File> {
+/// The lock that commands which start or stop a stack take in turn; waits for
+/// the one that has it.
+pub(crate) fn command_lock(paths: &Paths, err: &mut dyn Write) -> Result<File> {
     fs::create_dir_all(paths.root())
         .with_context(|| format!("{} cannot be made", paths.root().display()))?;
     let file = paths.command_lock();
-    let lock = File::create(&file).with_context(|| format!("no lock at {}", file.display()))?;
+    let cannot = || format!("{} cannot be locked", file.display());
+    let lock = File::create(&file).with_context(cannot)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            bail!("another trunkline-local is starting or stopping this stack; try again after it")
+            writeln!(
+                err,
+                "waiting for another trunkline-local that starts or stops this stack"
+            )?;
+            lock.lock().with_context(cannot)?;
         }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} cannot be locked", file.display()))
-        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
     }
+    Ok(lock)
 }
 
 /// Stops whatever there is of the stack. The caller holds the command lock.

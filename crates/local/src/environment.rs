@@ -1,6 +1,7 @@
 //! `env`: the environment that points the CLI, and any AWS SDK, at a stack.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 
 use anyhow::{Result, bail};
@@ -29,11 +30,28 @@ pub(crate) fn print(standing: &Standing, json: bool, out: &mut dyn Write) -> Res
         writeln!(out, "{:#}", serde_json::to_value(&variables)?)?;
         return Ok(());
     }
-    writeln!(out, "unset {}", UNSET.join(" "))?;
+    writeln!(
+        out,
+        "unset {}",
+        unset(std::env::vars_os().map(|(name, _)| name))
+    )?;
     for (name, value) in variables {
         writeln!(out, "export {name}={}", quoted(&value))?;
     }
     Ok(())
+}
+
+/// What a shell with these variables has to forget: endpoints of single
+/// services win over the one for all.
+fn unset(present: impl Iterator<Item = OsString>) -> String {
+    let names = present.filter_map(|name| name.into_string().ok());
+    let single = names.filter(|name| name.starts_with("AWS_ENDPOINT_URL_"));
+    let all: Vec<String> = UNSET
+        .iter()
+        .map(|name| (*name).to_owned())
+        .chain(single)
+        .collect();
+    all.join(" ")
 }
 
 fn variables(state: &State, addresses: &Addresses) -> Result<BTreeMap<&'static str, String>> {
@@ -70,6 +88,14 @@ mod tests {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), value);
+    }
+
+    #[test]
+    fn endpoints_of_single_services_are_forgotten() {
+        let present = ["HOME", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EKS"];
+        let unset = unset(present.into_iter().map(OsString::from));
+        assert!(unset.ends_with(" AWS_ENDPOINT_URL_EKS"), "{unset}");
+        assert!(!unset.contains("HOME") && !unset.contains("AWS_ENDPOINT_URL "));
     }
 
     #[test]

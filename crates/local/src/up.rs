@@ -58,7 +58,7 @@ pub(crate) struct Contradiction(String);
 
 /// Starts the stack that is asked for, unless it is up.
 pub(crate) fn up(wish: &Wish, paths: &Paths, err: &mut (dyn Write + Send)) -> Result<Outcome> {
-    let _lock = down::command_lock(paths)?;
+    let _lock = down::command_lock(paths, err)?;
     if let Standing::Up(state, _) = Standing::of(paths)? {
         check_same(wish, &state)?;
         return Ok(Outcome::Already);
@@ -81,7 +81,7 @@ pub(crate) fn up(wish: &Wish, paths: &Paths, err: &mut (dyn Write + Send)) -> Re
 
 /// Stops a stack and starts it anew with the same options: empty.
 pub(crate) fn reset(paths: &Paths, err: &mut (dyn Write + Send)) -> Result<Outcome> {
-    let _lock = down::command_lock(paths)?;
+    let _lock = down::command_lock(paths, err)?;
     let Standing::Up(state, _) = Standing::of(paths)? else {
         bail!("the stack is not up; start it with `trunkline-local up`");
     };

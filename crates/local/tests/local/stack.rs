@@ -253,3 +253,21 @@ fn ports_that_others_take_are_a_clear_error() {
     let starts = std::fs::read_to_string(folder.path().join("etcd.starts")).unwrap();
     assert_eq!(starts.lines().count(), 3);
 }
+
+#[test]
+fn two_who_start_the_same_stack_get_one() {
+    if !tools_are_here("two_who_start_the_same_stack_get_one") {
+        return;
+    }
+    let stack = Stack::new("race");
+    let outputs = std::thread::scope(|scope| {
+        let starts = [(); 3].map(|()| scope.spawn(|| stack.run(&["up"])));
+        starts.map(|start| start.join().unwrap())
+    });
+    assert!(outputs.iter().all(|output| output.status.success()));
+    let already = outputs
+        .iter()
+        .filter(|output| text(output).contains("is up already"));
+    assert_eq!(already.count(), 2);
+    assert_eq!(stack.processes().len(), 2, "{:?}", stack.processes());
+}
