@@ -34,7 +34,7 @@ impl Cluster {
             .as_ref()
             .is_some_and(|there| there.status == Status::Deleting)
         {
-            self.await_gone(&wish.name, cx).await?;
+            self.await_gone(&wish.name, false, cx).await?;
         }
         if there.is_none_or(|there| there.status == Status::Deleting) {
             let request = Request::new(wish, cx)?;
@@ -221,7 +221,8 @@ impl Cluster {
                 Ok(_) => {}
             }
         }
-        self.await_gone(name, cx).await
+        self.await_gone(name, cluster.status == Status::Failed, cx)
+            .await
     }
 
     /// EKS neither changes nor deletes a cluster that it is making or changing.
@@ -245,11 +246,20 @@ impl Cluster {
         }
     }
 
-    async fn await_gone(&self, name: &ClusterName, cx: &Applying) -> Result<(), Failure> {
+    /// A deletion that fails leaves the cluster FAILED; one that was FAILED
+    /// before may show so for a moment longer.
+    async fn await_gone(
+        &self,
+        name: &ClusterName,
+        was_failed: bool,
+        cx: &Applying,
+    ) -> Result<(), Failure> {
         until(cx, "the cluster to be gone", GONE_AT_MOST, || async {
             match observe::cluster(&self.eks, name).await? {
                 None => Ok(Some(())),
-                Some(cluster) if cluster.status == Status::Failed => Err(ended(name, &cluster)),
+                Some(cluster) if cluster.status == Status::Failed && !was_failed => {
+                    Err(ended(name, &cluster))
+                }
                 Some(_) => Ok(None),
             }
         })
