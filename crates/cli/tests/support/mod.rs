@@ -1,0 +1,133 @@
+//! Whole deployments for tests: a local stack of the test's own, environment
+//! files that point at this checkout, the program as a person runs it, and
+//! looks past it: at the front's record, at moto, at the API servers.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses its part; a test that cannot go on ends"
+)]
+
+mod http;
+pub(crate) mod stack;
+
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+pub(crate) use stack::Stack;
+
+/// How long anything in these tests may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The account of the stacks and of the environment files.
+pub(crate) const ACCOUNT: &str = "111122223333";
+
+/// One deployment keeps two cores busy: the tests of a program come one after
+/// the other. Held for as long as a test runs.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the program ended, and what it said.
+pub(crate) struct Ended {
+    /// Its arguments.
+    pub(crate) args: String,
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The result.
+    pub(crate) stdout: String,
+    /// The progress.
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Of a program that has ended.
+    pub(crate) fn new(args: &[&str], output: Output) -> Self {
+        Self {
+            args: args.join(" "),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Demands an exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Demands words on either output.
+    #[track_caller]
+    pub(crate) fn says(self, words: &str) -> Self {
+        assert!(
+            self.stdout.contains(words) || self.stderr.contains(words),
+            "it does not say `{words}`: {self}"
+        );
+        self
+    }
+
+    /// The result of a run with `--json`.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        match serde_json::from_str(&self.stdout) {
+            Ok(json) => json,
+            Err(error) => panic!("no JSON ({error}): {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            args,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "`trunkline {args}` ended with {code:?}\n{stdout}\n{stderr}"
+        )
+    }
+}
+
+/// Polls a condition until it gives something.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Sends a signal by the command of that name, as a person would.
+pub(crate) fn kill(signal: &str, pid: u32) {
+    let mut command = Command::new("kill");
+    let status = command.args([signal, &pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// The whole text of every file under a folder.
+pub(crate) fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            found.extend(texts(&path));
+        } else if kind.is_file() {
+            let name = path.display().to_string();
+            found.push((name, std::fs::read(path).unwrap_or_default()));
+        }
+    }
+    found
+}
