@@ -14,6 +14,13 @@ pub struct Fault {
     pub service: String,
     /// Name of the operation, or `*`.
     pub action: String,
+    /// Only calls that change something.
+    #[serde(default)]
+    pub mutating: bool,
+    /// Only calls of the program with this application id (the SDKs take it
+    /// from `AWS_SDK_UA_APP_ID` into their user agent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
     /// The first matching call that is hit.
     #[serde(default = "one")]
     pub nth: u32,
@@ -83,6 +90,29 @@ impl Effect {
     }
 }
 
+/// What of a call decides which faults it matches.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'a> {
+    /// Signing name of the service.
+    pub service: &'a str,
+    /// Name of the operation.
+    pub action: &'a str,
+    /// Whether it changes something.
+    pub mutating: bool,
+    /// The caller's application id.
+    pub app: Option<&'a str>,
+}
+
+impl Fault {
+    fn matches(&self, call: Matched<'_>) -> bool {
+        let is = |wanted: &str, it: &str| wanted == "*" || wanted == it;
+        is(&self.service, call.service)
+            && is(&self.action, call.action)
+            && (call.mutating || !self.mutating)
+            && self.app.as_deref().is_none_or(|app| call.app == Some(app))
+    }
+}
+
 /// The faults that are set, each with the number of matching calls so far.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -100,6 +130,12 @@ impl Faults {
         *self.lock() = faults.into_iter().map(|fault| (fault, 0)).collect();
     }
 
+    /// Removes those that are set for one application.
+    pub fn remove_of(&self, app: &str) {
+        let of_app = |fault: &Fault| fault.app.as_deref() == Some(app);
+        self.lock().retain(|(fault, _)| !of_app(fault));
+    }
+
     /// The faults that are set, spent ones too.
     pub fn list(&self) -> Vec<Fault> {
         self.lock().iter().map(|(fault, _)| fault.clone()).collect()
@@ -107,13 +143,10 @@ impl Faults {
 
     /// Counts this call for every fault it matches, and gives the first effect
     /// that hits it.
-    pub fn take(&self, service: &str, action: &str) -> Option<Effect> {
+    pub fn take(&self, call: Matched<'_>) -> Option<Effect> {
         let mut hit = None;
-        for (fault, seen) in self.lock().iter_mut() {
-            let matches = |wanted: &str, is: &str| wanted == "*" || wanted == is;
-            if !matches(&fault.service, service) || !matches(&fault.action, action) {
-                continue;
-            }
+        let mut set = self.lock();
+        for (fault, seen) in set.iter_mut().filter(|(fault, _)| fault.matches(call)) {
             *seen += 1;
             let last = fault.nth.saturating_add(fault.times.saturating_sub(1));
             if (fault.nth..=last).contains(seen) && hit.is_none() {
@@ -234,6 +267,15 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
+    fn call<'a>(service: &'a str, action: &'a str) -> Matched<'a> {
+        Matched {
+            service,
+            action,
+            mutating: action.starts_with("Create"),
+            app: None,
+        }
+    }
+
     #[test]
     fn a_fault_hits_the_nth_call_and_as_many_as_asked() {
         let faults = Faults::default();
@@ -241,9 +283,9 @@ mod tests {
             "service": "ec2", "action": "CreateVpc", "nth": 2, "times": 2,
             "do": {"type": "drop_answer"}
         })));
-        assert_eq!(faults.take("ec2", "CreateSubnet"), None);
+        assert_eq!(faults.take(call("ec2", "CreateSubnet")), None);
         let hits: Vec<bool> = (0..5)
-            .map(|_| faults.take("ec2", "CreateVpc").is_some())
+            .map(|_| faults.take(call("ec2", "CreateVpc")).is_some())
             .collect();
         assert_eq!(hits, [false, true, true, false, false]);
     }
@@ -256,11 +298,36 @@ mod tests {
             fault(serde_json::json!({"service": "s3", "action": "PutObject", "do": {"type": "latency", "ms": 5}})),
         ]);
         assert_eq!(
-            faults.take("s3", "PutObject"),
+            faults.take(call("s3", "PutObject")),
             Some(Effect::Latency { ms: 5 })
         );
-        assert_eq!(faults.take("iam", "GetRole"), Some(Effect::Throttle));
-        assert_eq!(faults.take("s3", "PutObject"), None);
+        assert_eq!(faults.take(call("iam", "GetRole")), Some(Effect::Throttle));
+        assert_eq!(faults.take(call("s3", "PutObject")), None);
+    }
+
+    #[test]
+    fn a_fault_can_be_for_the_writes_of_one_application() {
+        let faults = Faults::default();
+        faults.add(fault(serde_json::json!({
+            "service": "*", "action": "*", "mutating": true, "app": "one", "nth": 2,
+            "do": {"type": "kill_caller"}
+        })));
+        let by = |app, action| Matched {
+            app,
+            ..call("ec2", action)
+        };
+        let calls = [
+            by(Some("one"), "CreateVpc"),
+            by(Some("one"), "DescribeVpcs"),
+            by(Some("other"), "CreateVpc"),
+            by(None, "CreateVpc"),
+        ];
+        assert!(calls.iter().all(|call| faults.take(*call).is_none()));
+        assert!(faults.take(by(Some("one"), "CreateSubnet")).is_some());
+        faults.remove_of("other");
+        assert_eq!(faults.list().len(), 1);
+        faults.remove_of("one");
+        assert!(faults.list().is_empty());
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Call {
     /// Access key that signed the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_key: Option<String>,
+    /// Application id in the user agent of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
     /// The fault that was applied to this call, by the name of its type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

@@ -51,13 +51,15 @@ allocation = address()
 first = nat(subnet, allocation, "once")
 again = nat(subnet, allocation, "once")
 made = []
+second = nat(subnet, allocation, "twice")["NatGatewayId"]
+failed = ec2.describe_nat_gateways(NatGatewayIds=[second])["NatGateways"][0]
 other = address()
 racers = [threading.Thread(target=lambda: made.append(nat(subnet, other, "race")["NatGatewayId"])) for _ in range(4)]
 [it.start() for it in racers]; [it.join() for it in racers]
 print(json.dumps({
     "pending": first["State"], "same": again["NatGatewayId"] == first["NatGatewayId"], "now": again["State"],
     "mismatch": code(nat, subnet=subnet, allocation=other, token="once"),
-    "taken": code(nat, subnet=subnet, allocation=allocation, token="twice"),
+    "taken": [failed["State"], failed["FailureCode"]],
     "raced": [len(made), len(set(made))],
     "in moto": len(direct.describe_nat_gateways(Filters=by("vpc-id", vpc))["NatGateways"]),
     "interfaces": len(direct.describe_network_interfaces(Filters=by("vpc-id", vpc))["NetworkInterfaces"]),
@@ -70,8 +72,8 @@ print(json.dumps({
         seen,
         json!({
             "pending": "pending", "same": true, "now": "available",
-            "mismatch": "IdempotentParameterMismatch", "taken": "Resource.AlreadyAssociated",
-            "raced": [4, 1], "in moto": 2, "interfaces": 2, "endpoints": 1,
+            "mismatch": "IdempotentParameterMismatch", "taken": ["failed", "Resource.AlreadyAssociated"],
+            "raced": [4, 1], "in moto": 3, "interfaces": 2, "endpoints": 1,
         })
     );
 }

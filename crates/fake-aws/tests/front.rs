@@ -201,6 +201,8 @@ async fn failing_and_throttling_leave_the_work_undone() {
         aws.front().faults().add(Fault {
             service: service.into(),
             action: "*".into(),
+            mutating: false,
+            app: None,
             nth: if service == "ec2" { 2 } else { 1 },
             times: 1,
             effect: Effect::Throttle,

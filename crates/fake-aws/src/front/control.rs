@@ -50,8 +50,14 @@ pub(crate) async fn answer(
         }
         ("GET", "faults") => Answer::json(200, &state.faults.list()),
         ("PUT", "faults") => with_body::<Vec<Fault>>(body, |faults| state.faults.replace(faults)),
+        ("POST", "faults") => with_body::<Vec<Fault>>(body, |faults| {
+            faults.into_iter().for_each(|fault| state.faults.add(fault));
+        }),
         ("DELETE", "faults") => {
-            state.faults.replace(Vec::new());
+            match query.get("app") {
+                Some(app) => state.faults.remove_of(app),
+                None => state.faults.replace(Vec::new()),
+            }
             no_content()
         }
         ("GET", "settings") => Answer::json(200, &state.settings()),

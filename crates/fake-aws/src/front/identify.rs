@@ -73,6 +73,18 @@ pub(crate) fn action(service: &str, parts: &Parts, form: &Form) -> String {
     )
 }
 
+/// The application id in the user agent: `… app/NAME …` (AWS SDKs and Tools
+/// Reference Guide, "Application ID").
+pub(crate) fn app(parts: &Parts) -> Option<String> {
+    ["x-amz-user-agent", "user-agent"].iter().find_map(|name| {
+        let agent = parts.headers.get(*name)?.to_str().ok()?;
+        let app = agent
+            .split(' ')
+            .find_map(|word| word.strip_prefix("app/"))?;
+        Some(app.to_owned())
+    })
+}
+
 /// Whether an operation changes something, by its name.
 pub(crate) fn mutating(action: &str) -> bool {
     const READS: [&str; 18] = [
@@ -212,6 +224,16 @@ mod tests {
         assert_eq!(action("eks", &eks, &none), "CreateCluster");
         let unknown = parts(http::Request::builder().uri("/what"));
         assert_eq!(action("other", &unknown, &none), "GET /what");
+    }
+
+    #[test]
+    fn the_application_is_told_from_the_user_agent() {
+        let by = |name, agent| parts(http::Request::builder().uri("/").header(name, agent));
+        let rust = "aws-sdk-rust/1.3 os/linux lang/rust/1.95 app/k1";
+        assert_eq!(app(&by("x-amz-user-agent", rust)).as_deref(), Some("k1"));
+        let boto = "Boto3/1.40 md/Botocore#1.40 app/k2 cfg/retry-mode#legacy";
+        assert_eq!(app(&by("user-agent", boto)).as_deref(), Some("k2"));
+        assert_eq!(app(&by("user-agent", "curl/8")), None);
     }
 
     #[test]

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 
 use super::answer::{Answer, AwsError, Body, error_code, request_id_of};
 use super::form::Form;
-use super::identify::{Scope, Subject, action, mutating, streams};
+use super::identify::{Scope, Subject, action, app, mutating, streams};
 use super::{State, caller, control, s3};
-use crate::faults::Effect;
+use crate::faults::{Effect, Matched};
 use crate::record::Call;
 
 /// The connection is to be closed without an answer.
@@ -86,7 +86,14 @@ async fn call(
     let form = form(&parts, &bytes);
     let action = action(&scope.service, &parts, &form);
     let subject = Subject::of(&scope.service, &parts, &form, &bytes);
-    let effect = state.faults.take(&scope.service, &action);
+    let app = app(&parts);
+    let mutating = mutating(&action);
+    let effect = state.faults.take(Matched {
+        service: &scope.service,
+        action: &action,
+        mutating,
+        app: app.as_deref(),
+    });
     let mut entry = Call {
         n,
         at,
@@ -94,13 +101,14 @@ async fn call(
         region: scope.region.clone(),
         resource: None,
         ids: Vec::new(),
-        mutating: mutating(&action),
+        mutating,
         status: 0,
         error_code: None,
         request_id: None,
         duration_ms: 0.0,
         pid: None,
         access_key: (!scope.access_key.is_empty()).then(|| scope.access_key.clone()),
+        app,
         fault: effect.as_ref().map(|effect| effect.name().to_owned()),
         action: action.clone(),
     };

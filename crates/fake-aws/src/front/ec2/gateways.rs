@@ -31,9 +31,33 @@ pub(super) struct Gateways(Mutex<HashMap<String, Gateway>>);
 #[derive(Debug, Clone)]
 struct Gateway {
     available_from: Instant,
-    /// The network it cannot reach the internet from.
-    failed: Option<String>,
+    failed: Option<Failed>,
     deletion: Option<Deletion>,
+}
+
+/// Why a gateway fails: with the codes and texts of the API model, NatGateway.
+#[derive(Debug, Clone)]
+enum Failed {
+    /// Its address belongs to something else.
+    AlreadyAssociated { allocation: String },
+    /// There is no way to the internet from its network.
+    NotAttached { vpc: String },
+}
+
+impl Failed {
+    fn xml(&self) -> String {
+        let (code, message) = match self {
+            Self::AlreadyAssociated { allocation } => (
+                "Resource.AlreadyAssociated",
+                format!("Elastic IP address [{allocation}] is already associated"),
+            ),
+            Self::NotAttached { vpc } => (
+                "Gateway.NotAttached",
+                format!("Network {vpc} has no Internet gateway attached"),
+            ),
+        };
+        format!("<failureCode>{code}</failureCode><failureMessage>{message}</failureMessage>")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,23 +95,29 @@ impl Gateways {
     }
 }
 
-/// CreateNatGateway.
+/// CreateNatGateway. What is wrong with it shows in the state of the gateway,
+/// not in the answer (hashicorp/terraform#13836).
 pub(super) async fn create(state: &Arc<State>, asked: &Asked) -> Result<Answer, AwsError> {
-    address_is_free(state, asked).await?;
-    let answer = asked.forward(state).await?;
+    let taken = taken_address(state, asked).await?;
+    let answer = match &taken {
+        None => asked.forward(state).await?,
+        // moto refuses an address that is in use; a private gateway has none.
+        Some(_) => asked.forward_with(state, &private(&asked.form)).await?,
+    };
     let Some(id) = xml::text(answer.text(), "natGatewayId").filter(|_| answer.status.is_success())
     else {
         return Ok(answer);
     };
-    let vpc = xml::text(answer.text(), "vpcId").unwrap_or_default();
-    let private = asked.form.get("ConnectivityType") == Some("private");
-    let connected = private || has_internet_gateway(state, &asked.scope, &vpc).await?;
-    if !connected {
+    let failed = match taken {
+        Some(allocation) => Some(Failed::AlreadyAssociated { allocation }),
+        None => not_attached(state, asked, &answer).await?,
+    };
+    if failed.is_some() {
         release(state, &asked.scope, &id).await;
     }
     let gateway = Gateway {
         available_from: Instant::now() + state.settings().pace.of(CREATE_TIME),
-        failed: (!connected).then_some(vpc),
+        failed,
         deletion: None,
     };
     state.ec2.gateways.insert(id, gateway);
@@ -95,11 +125,10 @@ pub(super) async fn create(state: &Arc<State>, asked: &Asked) -> Result<Answer, 
     Ok(rewrite(answer, |_, node| state_edit(node, "pending", "")))
 }
 
-/// moto would refuse it too, but only after it has made a network interface
-/// that then stays.
-async fn address_is_free(state: &State, asked: &Asked) -> Result<(), AwsError> {
+/// The address that is asked for, if something uses it.
+async fn taken_address(state: &State, asked: &Asked) -> Result<Option<String>, AwsError> {
     let Some(id) = asked.form.get("AllocationId") else {
-        return Ok(());
+        return Ok(None);
     };
     let form = Form::new([
         ("Action", "DescribeAddresses"),
@@ -107,14 +136,25 @@ async fn address_is_free(state: &State, asked: &Asked) -> Result<(), AwsError> {
         ("AllocationId.1", id),
     ]);
     let addresses = state.upstream.query(&asked.scope, &form).await?;
-    match xml::text(&addresses, "associationId") {
-        Some(_) => Err(AwsError::new(
-            400,
-            "Resource.AlreadyAssociated",
-            format!("Elastic IP address [{id}] is already associated"),
-        )),
-        None => Ok(()),
-    }
+    let taken = xml::text(&addresses, "associationId").is_some();
+    Ok(taken.then(|| id.to_owned()))
+}
+
+fn private(form: &Form) -> Form {
+    let kept = form.0.iter().filter(|(key, _)| key != "AllocationId");
+    let kind = ("ConnectivityType".to_owned(), "private".to_owned());
+    Form(kept.cloned().chain([kind]).collect())
+}
+
+async fn not_attached(
+    state: &State,
+    asked: &Asked,
+    answer: &Answer,
+) -> Result<Option<Failed>, AwsError> {
+    let vpc = xml::text(answer.text(), "vpcId").unwrap_or_default();
+    let private = asked.form.get("ConnectivityType") == Some("private");
+    let connected = private || has_internet_gateway(state, &asked.scope, &vpc).await?;
+    Ok((!connected).then_some(Failed::NotAttached { vpc }))
 }
 
 async fn has_internet_gateway(state: &State, scope: &Scope, vpc: &str) -> Result<bool, AwsError> {
@@ -270,18 +310,10 @@ fn rewritten(state: &State, answer: Answer) -> Answer {
             .with(id, |gateway| (gateway.state(), gateway.failed.clone()));
         match seen {
             None => None,
-            Some(("failed", Some(vpc))) => state_edit(node, "failed", &not_attached(&vpc)),
+            Some(("failed", Some(why))) => state_edit(node, "failed", &why.xml()),
             Some((name, _)) => state_edit(node, name, ""),
         }
     })
-}
-
-/// API model, NatGateway: the code and text of this failure.
-fn not_attached(vpc: &str) -> String {
-    format!(
-        "<failureCode>Gateway.NotAttached</failureCode>\
-         <failureMessage>Network {vpc} has no Internet gateway attached</failureMessage>"
-    )
 }
 
 /// Another state for an entry, and what follows it.
