@@ -128,7 +128,8 @@ impl Stack<'_> {
         if let Some(charts) = &self.on.charts {
             command.arg("--charts").arg(charts);
         }
-        aside(&mut command);
+        // What it is made of is told by `trunkline-local status`.
+        command.stdout(Stdio::null());
         command
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::process::Command;
-use trunkline_engine::Failure;
+use trunkline_engine::{Failure, FailureKind};
 
 use crate::{
     child::{self, Ended},
@@ -46,7 +46,9 @@ impl Helm {
         let ended = helm
             .run(Access::Read, "version", command, Duration::from_secs(30))
             .await;
-        let ended = ended.map_err(|failure| {
+        let ended = ended.map_err(|mut failure| {
+            // Whatever kept it from telling its version, trying again will not.
+            failure.kind = FailureKind::Invalid;
             let next = format!("`{}` must be Helm 4: --helm PATH", helm.binary.display());
             failure.next(next)
         })?;

@@ -19,7 +19,7 @@
 //!
 //! This crate only composes: what is verified, leaked or allowed is known by
 //! the layer that owns it. A layer of an embedder joins by
-//! [`Pipeline::with_layer`]; see `examples/extra_layer.rs`.
+//! [`Pipeline::with_layer`]; see `examples/extra_layer.rs` at the top.
 
 mod compose;
 mod connection;
@@ -118,7 +118,10 @@ impl Pipeline {
             .collect()
     }
 
-    fn order(&self) -> DeleteOrder {
+    /// What is deleted before what: the layers' own tables and the one across
+    /// layers.
+    #[must_use]
+    pub fn order(&self) -> DeleteOrder {
         let of_layers = self.layers.iter().flat_map(AnyLayer::delete_order);
         DeleteOrder::new(of_layers.chain(self.delete_order.iter().cloned()))
     }
