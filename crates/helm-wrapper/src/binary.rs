@@ -49,8 +49,9 @@ impl Helm {
         let ended = ended.map_err(|mut failure| {
             // Whatever kept it from telling its version, trying again will not.
             failure.kind = FailureKind::Invalid;
-            let next = format!("`{}` must be Helm 4: --helm PATH", helm.binary.display());
-            failure.next(next)
+            let said = std::mem::take(&mut failure.cause.message);
+            failure.cause.message = format!("{}: {said}", helm.binary.display());
+            failure.next("install Helm 4, or name its binary: --helm PATH")
         })?;
         String::from_utf8_lossy(&ended.stdout)
             .trim()
