@@ -104,8 +104,7 @@ impl Doer<'_> {
     /// its address is free again, and the next run makes another.
     async fn await_nat_gateway(&self, id: &str) -> Result<(), Failure> {
         let ask = || async move {
-            let filter = read::filter("nat-gateway-id", [id]);
-            let all = read::nat_gateways(self.ec2(), filter).await?;
+            let all = read::nat_gateways(self.ec2(), self.marked()).await?;
             let found = all.into_iter().find(|nat| nat.id.as_str() == id);
             Ok(found
                 .map(|nat| nat.life)

@@ -86,6 +86,8 @@ impl Doer<'_> {
         tags: &Tags,
     ) -> Result<Outputs, Failure> {
         let vpc = self.cx.get(&self.net.spec.vpc())?;
+        // Of a new subnet EC2 says whether it gives public addresses by itself;
+        // only in default subnets it should.
         let ask = || {
             let specification = tags::specification(ResourceType::Subnet, tags);
             let call = self.net.once.create_subnet().vpc_id(vpc.as_str());
@@ -94,12 +96,21 @@ impl Doer<'_> {
             async {
                 let made = call.tag_specifications(specification).send().await;
                 let made = made.map_err(why("CreateSubnet"))?;
-                let id = made.subnet().and_then(|subnet| subnet.subnet_id());
-                answered("CreateSubnet", id)
+                let subnet = made.subnet();
+                let id = answered("CreateSubnet", subnet.and_then(|s| s.subnet_id()))?;
+                let is_public = subnet.and_then(|s| s.map_public_ip_on_launch());
+                Ok((id, is_public == Some(true)))
             }
         };
-        let find = || async { self.pick(read::subnets(self.ec2(), self.marked()).await?) };
-        let id = self.by_mark(ask, find).await?;
+        let find = || async {
+            let found = self.pick_one(read::subnets(self.ec2(), self.marked()).await?);
+            Ok(found.map(|subnet| (subnet.id.to_string(), subnet.public_addresses)))
+        };
+        let (id, is_public) = self.by_mark(ask, find).await?;
+        if is_public {
+            let mended = self.mend(&id, Mend::NoPublicAddresses).await;
+            mended.map_err(unfinished(&id))?;
+        }
         Ok(self.made(&SubnetId::new(id)))
     }
 
@@ -223,14 +234,15 @@ impl Doer<'_> {
         Ok(self.made(&SecurityGroupId::new(id)))
     }
 
-    async fn by_mark<C, F>(
+    async fn by_mark<T, C, F>(
         &self,
         ask: impl Fn() -> C + Send + Sync,
         find: impl Fn() -> F + Send,
-    ) -> Result<String, Failure>
+    ) -> Result<T, Failure>
     where
-        C: Future<Output = Result<String, Failure>> + Send,
-        F: Future<Output = Result<Option<String>, Failure>> + Send,
+        T: Send,
+        C: Future<Output = Result<T, Failure>> + Send,
+        F: Future<Output = Result<Option<T>, Failure>> + Send,
     {
         Create::new(self.cx, self.cx.address())
             .by_mark(|| self.patiently_create(&ask), find)
@@ -250,15 +262,19 @@ impl Doer<'_> {
             .await
     }
 
-    /// The one of these that carries the address of this step.
+    /// The id of the one of these that carries the address of this step.
     fn pick<T: Thing>(&self, all: Vec<T>) -> Result<Option<String>, Failure> {
-        let is_it = |thing: &&T| {
+        Ok(self.pick_one(all).map(|thing| thing.id().to_owned()))
+    }
+
+    fn pick_one<T: Thing>(&self, all: Vec<T>) -> Option<T> {
+        let is_it = |thing: &T| {
             let pairs = thing.tags().iter();
             let pairs = pairs.map(|(key, value)| (key.as_str(), value.as_str()));
             let address = address_of(pairs, self.net.aws.environment());
             address.as_ref() == Some(self.cx.address()) && thing.is_alive()
         };
-        Ok(all.iter().find(is_it).map(|thing| thing.id().to_owned()))
+        all.into_iter().find(is_it)
     }
 
     fn made<T: Output>(&self, id: &T) -> Outputs {

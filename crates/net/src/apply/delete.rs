@@ -78,8 +78,7 @@ impl Doer<'_> {
         })
         .await?;
         let ask = || async move {
-            let filter = read::filter("nat-gateway-id", [id]);
-            let all = read::nat_gateways(self.ec2(), filter).await?;
+            let all = read::nat_gateways(self.ec2(), self.marked()).await?;
             let is_there = all.iter().any(|nat| nat.id.as_str() == id);
             Ok((!is_there).then_some(()))
         };
@@ -121,8 +120,7 @@ impl Doer<'_> {
         })
         .await?;
         let ask = || async move {
-            let filter = read::filter("vpc-endpoint-id", [id]);
-            let all = read::endpoints(self.ec2(), filter).await?;
+            let all = read::endpoints(self.ec2(), self.marked()).await?;
             let is_there = all.iter().any(|endpoint| endpoint.id.as_str() == id);
             Ok((!is_there).then_some(()))
         };

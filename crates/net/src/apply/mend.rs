@@ -75,9 +75,9 @@ impl Doer<'_> {
             return Err(failure);
         }
         // To this VPC, by an earlier try whose answer was lost? Then all is well.
-        let filter = read::filter("internet-gateway-id", [id]);
-        let found = read::internet_gateways(self.ec2(), filter).await?;
-        let is_ours = found.iter().any(|g| g.attached.as_ref() == Some(&vpc));
+        let all = read::internet_gateways(self.ec2(), self.marked()).await?;
+        let mut own = all.iter().filter(|gateway| gateway.id.as_str() == id);
+        let is_ours = own.any(|gateway| gateway.attached.as_ref() == Some(&vpc));
         if is_ours { Ok(()) } else { Err(failure) }
     }
 
