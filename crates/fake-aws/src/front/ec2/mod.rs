@@ -2,6 +2,7 @@
 //! deletes that are refused while something is in use, and the delay until
 //! what was created is seen. Only where it decides whether a plan is right.
 
+mod endpoints;
 mod gateways;
 mod guards;
 mod visibility;
@@ -43,6 +44,7 @@ async fn act(state: &Arc<State>, asked: &Asked) -> Result<Answer, AwsError> {
         "CreateNatGateway" => gateways::create(state, asked).await,
         "DescribeNatGateways" => gateways::describe(state, asked).await,
         "DeleteNatGateway" => gateways::delete(state, asked).await,
+        "DeleteVpcEndpoints" => endpoints::delete(state, asked).await,
         _ => {
             check(&state.upstream, &asked.scope, &asked.form).await?;
             asked.forward(state).await
