@@ -52,7 +52,12 @@ impl Artifacts {
 
     /// Whose the bucket is: its tags, or nothing if it is not there.
     async fn tags(&self) -> Result<Option<Vec<Tag>>, Failure> {
-        let asked = self.s3().get_bucket_tagging().bucket(self.bucket.as_str()).send().await;
+        let asked = self
+            .s3()
+            .get_bucket_tagging()
+            .bucket(self.bucket.as_str())
+            .send()
+            .await;
         match asked.map_err(|error| failure("S3", "GetBucketTagging", &error)) {
             Ok(answer) => Ok(Some(answer.tag_set)),
             Err(failure) if failure.cause.code == "NoSuchTagSet" => Ok(Some(Vec::new())),
@@ -75,17 +80,27 @@ impl Artifacts {
         }
         let mut tags = self.aws.marks(&self.address());
         tags.push(("vpc".to_owned(), vpc.to_string()));
-        let tags: Result<Vec<Tag>, _> =
-            tags.into_iter().map(|(k, v)| Tag::builder().key(k).value(v).build()).collect();
+        let tags: Result<Vec<Tag>, _> = tags
+            .into_iter()
+            .map(|(k, v)| Tag::builder().key(k).value(v).build())
+            .collect();
         let bug = |error: aws_sdk_s3::error::BuildError| Failure::bug(error.to_string());
-        let tagging = Tagging::builder().set_tag_set(Some(tags.map_err(bug)?)).build();
+        let tagging = Tagging::builder()
+            .set_tag_set(Some(tags.map_err(bug)?))
+            .build();
         let put = self.s3().put_bucket_tagging().bucket(self.bucket.as_str());
         let put = put.tagging(tagging.map_err(bug)?).send().await;
-        put.map(|_| ()).map_err(|error| failure("S3", "PutBucketTagging", &error))
+        put.map(|_| ())
+            .map_err(|error| failure("S3", "PutBucketTagging", &error))
     }
 
     async fn delete(&self) -> Result<(), Failure> {
-        let deleted = self.s3().delete_bucket().bucket(self.bucket.as_str()).send().await;
+        let deleted = self
+            .s3()
+            .delete_bucket()
+            .bucket(self.bucket.as_str())
+            .send()
+            .await;
         match deleted.map_err(|error| failure("S3", "DeleteBucket", &error)) {
             Err(refused) if refused.kind != FailureKind::Gone => Err(refused),
             _ => Ok(()),
@@ -103,7 +118,12 @@ impl Layer for Artifacts {
     }
 
     fn api_actions(&self) -> &'static [&'static str] {
-        &["s3:GetBucketTagging", "s3:CreateBucket", "s3:PutBucketTagging", "s3:DeleteBucket"]
+        &[
+            "s3:GetBucketTagging",
+            "s3:CreateBucket",
+            "s3:PutBucketTagging",
+            "s3:DeleteBucket",
+        ]
     }
 
     /// Present holds whether the bucket is ours.
@@ -120,7 +140,10 @@ impl Layer for Artifacts {
 
     fn seen(&self, observation: &Observed<bool>) -> Seen {
         let presence = [(self.address(), observation.presence())].into();
-        Seen { presence, ..Seen::default() }
+        Seen {
+            presence,
+            ..Seen::default()
+        }
     }
 
     fn plan(&self, wish: Wish, observation: &Observed<bool>) -> Draft<Action> {
@@ -129,7 +152,9 @@ impl Layer for Artifacts {
         match (wish, observation) {
             (_, Observed::Unknown(why)) => draft.unknown.push((self.address(), why.clone())),
             (_, Observed::Present { value: false, .. }) => {
-                draft.foreign.push(format!("bucket {} is not ours", self.bucket));
+                draft
+                    .foreign
+                    .push(format!("bucket {} is not ours", self.bucket));
             }
             (Wish::Deployed, Observed::Absent) => draft.steps.push(
                 step(Verb::Create, Action::Create)
@@ -196,7 +221,10 @@ async fn main() -> anyhow::Result<()> {
     for (i, failure, _) in run.report.failures() {
         eprintln!("{} failed: {failure}", run.plan.steps[i].address);
     }
-    anyhow::ensure!(run.report.is_done(), "not everything was done; run it again");
+    anyhow::ensure!(
+        run.report.is_done(),
+        "not everything was done; run it again"
+    );
     println!("done");
     Ok(())
 }

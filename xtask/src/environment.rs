@@ -46,6 +46,19 @@ fn real(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStatu
     timing.part(verb.word(), || run::status(command.args(&on.rest)))
 }
 
+/// Variables that would lead a rehearsal, or a part of it, to the real AWS.
+const PRIVATE: [&str; 9] = [
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_ENDPOINT_URL_EKS",
+    "AWS_ENDPOINT_URL_IAM",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
+];
+
 /// Runs trunkline against the local stack, which is started if it is not up.
 fn local(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStatus> {
     // Before anything is built: a mistyped name should not cost minutes.
@@ -67,6 +80,10 @@ fn local(verb: Verb, on: &OnEnvironment, timing: &mut Timing) -> Result<ExitStat
     let variables = stack.variables()?;
     let here = |verb: Verb| {
         let mut command = Command::new(&trunkline);
+        // Of the person's own AWS nothing may reach a rehearsal.
+        for name in PRIVATE {
+            command.env_remove(name);
+        }
         command
             .arg(verb.word())
             .arg(&on.environment)

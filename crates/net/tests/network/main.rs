@@ -1,6 +1,8 @@
 //! The network against an emulated EC2: from nothing to whole, back to
 //! nothing, and everything that may come in between.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};
