@@ -21,6 +21,19 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// From a plan that was made elsewhere. It can be shown, and run: a run
+    /// plans anew and refuses to do more than this shows.
+    #[must_use]
+    pub fn new(wish: Wish, plan: Plan, observed_in: Duration) -> Self {
+        Self {
+            wish,
+            plan,
+            observed_in,
+            outputs: Outputs::new(),
+            presence: BTreeMap::new(),
+        }
+    }
+
     /// Steps that would lose data, and which.
     #[must_use]
     pub fn losses(&self) -> Vec<(Address, String)> {

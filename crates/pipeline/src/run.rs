@@ -223,7 +223,7 @@ impl Pipeline {
             address: bucket_address(),
             id: ledger.bucket().to_string(),
             why: "the lease and the history of runs".to_owned(),
-            command: "emptying it (it holds versions), then `aws s3 rb`".to_owned(),
+            command: "emptying the bucket, versions too, then `aws s3 rb`".to_owned(),
         });
         let observed = self.observe().await;
         let kept: BTreeSet<&Address> = plan.kept.iter().map(|kept| &kept.address).collect();

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use trunkline_pipeline::{Left, Wish};
+use trunkline_pipeline::{Kept, Left, Wish};
 
 use super::{print_json, walking};
 use crate::{
@@ -77,7 +77,7 @@ fn ask(name: &str) -> anyhow::Result<()> {
     }
 }
 
-fn but(kept: &[trunkline_pipeline::Kept]) -> String {
+fn but(kept: &[Kept]) -> String {
     if kept.is_empty() {
         return String::new();
     }
@@ -85,32 +85,39 @@ fn but(kept: &[trunkline_pipeline::Kept]) -> String {
     format!(" but:\n{}", lines.join("\n"))
 }
 
-fn line(kept: &trunkline_pipeline::Kept) -> String {
+fn line(kept: &Kept) -> String {
     let command = kept
         .command
         .strip_prefix("trunkline ")
         .map_or_else(|| kept.command.clone(), hint);
-    format!(
-        "  {}   {}: {}\n      removed by: {command}",
-        kept.address, kept.id, kept.why
-    )
+    let what = screen::plan::kept_line('=', kept);
+    let how = words::wrap(
+        &format!("    removed by: {command}"),
+        words::width(),
+        "      ",
+    );
+    format!("{what}\n{how}")
 }
 
 fn say(name: &str, left: &Left, took: &str) {
-    println!("nothing of {name} is left{} ({took})", but(&left.kept));
-    if !left.still.is_empty() {
-        println!("still there, although it should have gone:");
-        for address in &left.still {
-            println!(
-                "  {address}   run again: {}",
-                hint(&format!("destroy {name}"))
-            );
-        }
+    if left.still.is_empty() && left.leaks.is_empty() && left.unknown.is_empty() {
+        println!("{took}: nothing of {name} is left{}", but(&left.kept));
+        return;
+    }
+    println!(
+        "{took}: {name} is not wholly gone; kept on purpose{}",
+        but(&left.kept)
+    );
+    for address in &left.still {
+        println!(
+            "still there: {address}   run again: {}",
+            hint(&format!("destroy {name}"))
+        );
     }
     for leak in &left.leaks {
-        println!("  left by AWS: {leak}");
+        println!("left by AWS: {leak}");
     }
     for unknown in &left.unknown {
-        println!("  could not be looked for: {unknown}");
+        println!("could not be looked for: {unknown}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use trunkline_pipeline::{Change, Environment, Plan, Planned, Step, Verb, Wish};
+use trunkline_pipeline::{Change, Environment, Kept, Plan, Planned, Step, Verb, Wish};
 
 use super::words;
 use crate::context::hint;
@@ -182,8 +182,7 @@ fn remarks(text: &mut String, plan: &Plan) {
     if !plan.kept.is_empty() {
         text.push_str("\nkept on purpose\n");
         for kept in &plan.kept {
-            let line = format!("  = {}   {}: {}", kept.address, kept.id, kept.why);
-            text.push_str(&words::wrap(&line, words::width(), "    "));
+            text.push_str(&kept_line('=', kept));
             text.push('\n');
         }
     }
@@ -198,6 +197,21 @@ fn remarks(text: &mut String, plan: &Plan) {
             text.push('\n');
         }
     }
+}
+
+/// Something that stays: what, and why.
+pub(crate) fn kept_line(sign: char, kept: &Kept) -> String {
+    let id = if kept.address.name() == kept.id {
+        String::new()
+    } else {
+        format!(" {}", kept.id)
+    };
+    let line = format!(
+        "  {sign} {}{id}: {}",
+        words::resource(&kept.address),
+        kept.why
+    );
+    words::wrap(&line, words::width(), "    ")
 }
 
 fn summary_line(plan: &Plan) -> String {
@@ -234,5 +248,70 @@ impl Paint {
             Verb::Delete => 31,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trunkline_engine::{Action, DeleteOrder, Draft};
+    use trunkline_pipeline::Address;
+
+    use super::*;
+
+    fn step(verb: Verb, address: &str) -> Step {
+        let action = Action {
+            layer: "x".into(),
+            version: 1,
+            body: serde_json::Value::Null,
+        };
+        Step::new(verb, address.parse().unwrap(), "x", action)
+    }
+
+    fn header() -> Header {
+        let line = "sandbox · eu-central-1 · account 1234…9012 · EKS 1.35 · commit 3f9c2e1";
+        Header {
+            name: "sandbox".into(),
+            line: line.into(),
+        }
+    }
+
+    fn planned(steps: Vec<Step>) -> Planned {
+        let draft = Draft {
+            steps,
+            unknown: vec![(
+                Address::new("cluster", "cluster", "main"),
+                "EKS DescribeCluster: AccessDeniedException: not authorized to perform this".into(),
+            )],
+            kept: vec![Kept {
+                address: Address::new("net", "volume", "vol-0ab"),
+                id: "vol-0ab".into(),
+                why: "it holds the data of redis/data-redis-0, 8 GiB".into(),
+                command: "trunkline destroy sandbox --delete-data".into(),
+            }],
+            foreign: vec!["security group rule sgr-0f3 on nodes: tcp/22 from 0.0.0.0/0".into()],
+        };
+        let plan = Plan::assemble([draft], &DeleteOrder::default(), 104).unwrap();
+        Planned::new(Wish::Deployed, plan, Duration::from_millis(420))
+    }
+
+    #[test]
+    fn a_plan_fits_eighty_columns_and_needs_no_colour() {
+        let planned = planned(vec![
+            step(Verb::Create, "net/nat-gateway/euc1-az3")
+                .about("zones went from 2 to 3")
+                .takes(Duration::from_secs(110)),
+            step(Verb::Update, "net/route-table/private-euc1-az2")
+                .about("default route to the NAT gateway of its zone")
+                .changes(vec![Change::new("route 0.0.0.0/0", "nat-0ab", "nat-0cd")])
+                .after([Address::new("net", "nat-gateway", "euc1-az3")]),
+            step(Verb::Delete, "storage/bucket/egress").loses("12 objects"),
+        ]);
+        let screen = show(&header(), &planned, false, false);
+        insta::assert_snapshot!(screen);
+        let longest = screen.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80), "{longest:?}");
+        assert!(show(&header(), &planned, false, true).contains('\x1b'));
     }
 }

@@ -69,20 +69,24 @@ pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text:<width$}")
 }
 
-/// Breaks a text into lines of at most `width`, later ones indented.
+/// Breaks a text into lines of at most `width`, later ones indented. Spaces at
+/// the beginning stay.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    let body = text.trim_start();
+    let mut lines = vec![text[..text.len() - body.len()].to_owned()];
+    let mut empty = true;
+    for word in body.split(' ') {
         let last = lines.len() - 1;
         let used = lines[last].chars().count();
-        if used > indent.len() && used + 1 + word.chars().count() > width {
+        if !empty && used + 1 + word.chars().count() > width {
             lines.push(format!("{indent}{word}"));
         } else {
-            if used > 0 {
+            if !empty {
                 lines[last].push(' ');
             }
             lines[last].push_str(word);
         }
+        empty = false;
     }
     lines.join("\n")
 }
@@ -117,6 +121,7 @@ mod tests {
             wrap("one two three four", 9, "  "),
             "one two\n  three\n  four"
         );
+        assert_eq!(wrap("  = a bb cc", 7, "    "), "  = a\n    bb\n    cc");
         assert_eq!(account("123456789012"), "1234…9012");
     }
 }
