@@ -335,3 +335,62 @@ fn disjoint(zones: &[ZoneRanges], vpc: Ipv4Net) -> Result<(), SpecError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(id: &str, public: &str, private: &str) -> ZoneRanges {
+        ZoneRanges {
+            zone: ZoneId::new(id),
+            public: public.parse().unwrap(),
+            private: private.parse().unwrap(),
+        }
+    }
+
+    fn spec(zones: Vec<ZoneRanges>) -> Result<NetSpec, SpecError> {
+        let cidr = "10.20.0.0/16".parse().unwrap();
+        NetSpec::new("sandbox", ClusterName::new("c"), cidr, zones, Nat::Single)
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        let first = || zone("euc1-az1", "10.20.192.0/22", "10.20.0.0/19");
+        let second = |public| zone("euc1-az2", public, "10.20.32.0/19");
+        assert_eq!(spec(vec![first()]), Err(SpecError::Zones(1)));
+        let twice = spec(vec![first(), first()]);
+        assert_eq!(twice, Err(SpecError::ZoneTwice(ZoneId::new("euc1-az1"))));
+        let odd = spec(vec![
+            first(),
+            zone("A/B", "10.20.196.0/22", "10.20.32.0/19"),
+        ]);
+        assert_eq!(odd, Err(SpecError::ZoneId(ZoneId::new("A/B"))));
+        let outside = spec(vec![first(), second("10.21.0.0/22")]);
+        assert!(matches!(outside, Err(SpecError::Outside { .. })));
+        let overlap = spec(vec![first(), second("10.20.0.0/22")]);
+        assert!(matches!(overlap, Err(SpecError::Overlap(..))));
+        assert!(spec(vec![first(), second("10.20.196.0/22")]).is_ok());
+    }
+
+    #[test]
+    fn private_subnets_go_out_as_wished() {
+        let zones = ["euc1-az2", "euc1-az1"].map(ZoneId::new);
+        let ranges = vec![
+            zone("euc1-az2", "10.20.192.0/22", "10.20.0.0/19"),
+            zone("euc1-az1", "10.20.196.0/22", "10.20.32.0/19"),
+        ];
+        let cidr = "10.20.0.0/16".parse().unwrap();
+        let ways = |nat| {
+            let cluster = ClusterName::new("c");
+            let spec = NetSpec::new("sandbox", cluster, cidr, ranges.clone(), nat).unwrap();
+            zones.each_ref().map(|zone| spec.way_out(zone).cloned())
+        };
+        let [first, second] = zones.clone();
+        assert_eq!(ways(Nat::None), [None, None]);
+        assert_eq!(
+            ways(Nat::Single),
+            [Some(first.clone()), Some(first.clone())]
+        );
+        assert_eq!(ways(Nat::PerZone), [Some(first), Some(second)]);
+    }
+}

@@ -12,7 +12,7 @@ use trunkline_ids::{
     SecurityGroupId, SubnetId, VpcEndpointId, VpcId, ZoneId,
 };
 
-use super::{Doer, unfinished};
+use super::{Doer, FIRST_PAUSE, unfinished};
 use crate::{
     Make, Mend, Rule, Via,
     observe::{Thing, read, why},
@@ -147,7 +147,8 @@ impl Doer<'_> {
                 answered("CreateNatGateway", id)
             }
         };
-        let id = self.with_token(ask).await?;
+        let find = || async { self.pick(read::nat_gateways(self.ec2(), self.marked()).await?) };
+        let id = self.with_token(ask, find).await?;
         let available = self.await_nat_gateway(&id).await;
         available.map_err(|failure| match failure.is_unclear() {
             true => unfinished(&id)(failure),
@@ -174,7 +175,8 @@ impl Doer<'_> {
                 answered("CreateRouteTable", id)
             }
         };
-        let id = self.with_token(ask).await?;
+        let find = || async { self.pick(read::route_tables(self.ec2(), self.marked()).await?) };
+        let id = self.with_token(ask, find).await?;
         let route = default_route.map(Mend::DefaultRoute);
         for mend in route.into_iter().chain([Mend::Associate(subnets)]) {
             self.mend(&id, mend).await.map_err(unfinished(&id))?;
@@ -203,7 +205,8 @@ impl Doer<'_> {
                 answered("CreateVpcEndpoint", id)
             }
         };
-        let id = self.with_token(ask).await?;
+        let find = || async { self.pick(read::endpoints(self.ec2(), self.marked()).await?) };
+        let id = self.with_token(ask, find).await?;
         Ok(self.made(&VpcEndpointId::new(id)))
     }
 
@@ -249,17 +252,58 @@ impl Doer<'_> {
             .await
     }
 
-    async fn with_token<F>(
+    /// A token of an earlier try may have made something that is gone by now:
+    /// EC2 then goes on answering with its id. And it may have been sent with
+    /// other parameters, which EC2 refuses. So after an open intent the thing
+    /// is looked for, and a new token is taken when it does not show up.
+    async fn with_token<C, F>(
         &self,
-        ask: impl Fn(String) -> F + Send + Sync,
+        ask: impl Fn(String) -> C + Send + Sync,
+        find: impl Fn() -> F + Send + Sync,
     ) -> Result<String, Failure>
     where
-        F: Future<Output = Result<String, Failure>> + Send,
+        C: Future<Output = Result<String, Failure>> + Send,
+        F: Future<Output = Result<Option<String>, Failure>> + Send,
     {
-        let ask = &ask;
-        Create::new(self.cx, self.cx.address())
+        let (ask, of) = (&ask, self.cx.address());
+        let was_open = self.cx.intents().open(of).is_some();
+        let asked = Create::new(self.cx, of)
             .with_token(|token| async move { self.patiently(|| ask(token.clone())).await })
-            .await
+            .await;
+        match asked {
+            Err(failure) if !was_open || failure.cause.code != "IdempotentParameterMismatch" => {
+                return Err(failure);
+            }
+            Ok(id) if !was_open => return Ok(id),
+            _ => {}
+        }
+        if let Some(id) = self.shows_up(asked.ok().as_deref(), find).await? {
+            return Ok(id);
+        }
+        let intent = self.cx.intents().intend(of).await?;
+        self.patiently(|| ask(intent.token.clone())).await
+    }
+
+    /// What is seen within the consistency window: `id` if it is known.
+    async fn shows_up<F>(
+        &self,
+        id: Option<&str>,
+        find: impl Fn() -> F + Send + Sync,
+    ) -> Result<Option<String>, Failure>
+    where
+        F: Future<Output = Result<Option<String>, Failure>> + Send,
+    {
+        let until = tokio::time::Instant::now() + self.cx.consistency_window();
+        loop {
+            let found = self.patiently(&find).await?;
+            if found.is_some() && (id.is_none() || found.as_deref() == id) {
+                return Ok(found);
+            }
+            if tokio::time::Instant::now() + FIRST_PAUSE >= until {
+                return Ok(None);
+            }
+            self.cx.pause(FIRST_PAUSE).await?;
+        }
     }
 
     /// The id of the one of these that carries the address of this step.

@@ -3,32 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+mod left_overs;
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{AttributeBooleanValue, Tag};
 use serde_json::json;
-use support::{DESTROYED, Network, one, spec};
-use trunkline_engine::{FailureKind, Outcome, Wish};
+use support::{DESTROYED, Network, one, spec, text};
+use trunkline_engine::{FailureKind, Wish};
 use trunkline_net::Nat;
 
 const DEPLOYED: Wish = Wish::Deployed;
-const WITH_DATA: Wish = Wish::Destroyed { with_data: true };
-
-fn text(value: &serde_json::Value) -> &str {
-    value.as_str().unwrap()
-}
-
-fn tagged(of: ResourceType, tags: &[(&str, &str)]) -> TagSpecification {
-    let tags = tags
-        .iter()
-        .map(|(key, value)| Tag::builder().key(*key).value(*value).build());
-    TagSpecification::builder()
-        .resource_type(of)
-        .set_tags(Some(tags.collect()))
-        .build()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_nothing_to_whole_and_back_to_nothing() {
@@ -297,6 +283,35 @@ async fn without_the_window_there_are_spares_and_the_next_plan_removes_them() {
     assert!(marked.values().all(|count| *count == 1), "{marked:?}");
 }
 
+/// EC2 answers a used client token with the id of what it made once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_token_made_and_is_gone_is_made_anew() {
+    let net = Network::new().await;
+    let net = net.with_open_intents().with_window(Duration::from_secs(2));
+    let spec = spec(&[1, 2], Nat::Single);
+    net.meet(&spec, DEPLOYED).await;
+    let look = net.look().await;
+    let endpoint = text(&one(&look, "endpoints", "net/endpoint/s3")["VpcEndpointId"]);
+    let call = net.behind.delete_vpc_endpoints();
+    call.vpc_endpoint_ids(endpoint).send().await.unwrap();
+    let table = one(&look, "route_tables", "net/route-table/private-euc1-az2");
+    let association = text(&table["Associations"][0]["RouteTableAssociationId"]);
+    let call = net.behind.disassociate_route_table();
+    call.association_id(association).send().await.unwrap();
+    let call = net.behind.delete_route_table();
+    let call = call.route_table_id(text(&table["RouteTableId"]));
+    call.send().await.unwrap();
+    assert_eq!(
+        net.steps(&spec, DEPLOYED).await,
+        [
+            "create net/endpoint/s3",
+            "create net/route-table/private-euc1-az2"
+        ]
+    );
+    net.meet(&spec, DEPLOYED).await;
+    assert_eq!(net.steps(&spec, DEPLOYED).await, Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn throttled_or_broken_answers_are_asked_again() {
     let net = Network::new().await;
@@ -394,120 +409,4 @@ async fn what_cannot_be_read_is_unknown() {
     ] {
         assert!(unknown.contains(address), "{address} in {unknown:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_the_way_of_a_delete_is_named_and_waited_for() {
-    let net = Network::new().await;
-    let spec = spec(&[1, 2], Nat::None);
-    net.meet(&spec, DEPLOYED).await;
-    let look = net.look().await;
-    let subnet = text(&one(&look, "subnets", "net/subnet/private-euc1-az1")["SubnetId"]);
-    let call = net.behind.create_network_interface().subnet_id(subnet);
-    let made = call
-        .description("Amazon EKS trunkline-sandbox")
-        .send()
-        .await
-        .unwrap();
-    let eni = made
-        .network_interface()
-        .unwrap()
-        .network_interface_id()
-        .unwrap()
-        .to_owned();
-    let planned = net.plan(&spec, DESTROYED).await;
-    let (report, ()) = tokio::join!(net.walk(&spec, &planned), async {
-        net.hears_waiting("(Amazon EKS trunkline-sandbox)").await;
-        let call = net.behind.delete_network_interface();
-        call.network_interface_id(eni).send().await.unwrap();
-    });
-    assert!(
-        report
-            .steps
-            .iter()
-            .all(|step| step.outcome == Outcome::Done)
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn volumes_are_kept_until_their_data_may_go() {
-    let net = Network::new().await;
-    let spec = spec(&[1, 2], Nat::None);
-    net.meet(&spec, DEPLOYED).await;
-    let tags = [
-        ("trunkline:environment", "sandbox"),
-        ("eks:eks-cluster-name", "trunkline-sandbox"),
-        ("kubernetes.io/created-for/pvc/name", "data-redis-0"),
-        ("kubernetes.io/created-for/pvc/namespace", "redis"),
-    ];
-    let call = net
-        .behind
-        .create_volume()
-        .availability_zone("eu-central-1a")
-        .size(8);
-    let made = call
-        .tag_specifications(tagged(ResourceType::Volume, &tags))
-        .send()
-        .await;
-    let volume = made.unwrap().volume_id().unwrap().to_owned();
-
-    assert_eq!(net.steps(&spec, DEPLOYED).await, Vec::<String>::new());
-    let planned = net.meet(&spec, DESTROYED).await;
-    let kept = &planned.plan.kept;
-    assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].id, volume);
-    assert_eq!(kept[0].command, "trunkline destroy sandbox --delete-data");
-    assert_eq!(net.look().await["volumes"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        net.layer(&spec).leaks().await.unwrap(),
-        Vec::<String>::new()
-    );
-
-    let planned = net.meet(&spec, WITH_DATA).await;
-    let loses = planned.plan.steps[0].loses.as_deref();
-    assert_eq!(loses, Some("the data of redis/data-redis-0, 8 GiB"));
-    assert_eq!(net.look().await["volumes"].as_array().unwrap().len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn left_overs_of_the_cluster_are_found() {
-    let net = Network::new().await;
-    let spec = spec(&[1, 2], Nat::None);
-    let vpc = net
-        .behind
-        .create_vpc()
-        .cidr_block("10.9.0.0/16")
-        .send()
-        .await
-        .unwrap();
-    let vpc = vpc.vpc().unwrap().vpc_id().unwrap();
-    for (name, tag) in [
-        ("mine", ("aws:eks:cluster-name", "trunkline-sandbox")),
-        ("other", ("aws:eks:cluster-name", "trunkline-live")),
-    ] {
-        let call = net.behind.create_security_group().vpc_id(vpc);
-        let call = call.group_name(name).description("made by EKS");
-        let group = call.send().await.unwrap();
-        let group = group.group_id().unwrap().to_owned();
-        let tag = Tag::builder().key(tag.0).value(tag.1).build();
-        net.behind
-            .create_tags()
-            .resources(group)
-            .tags(tag)
-            .send()
-            .await
-            .unwrap();
-    }
-    let tags = [("kubernetes.io/cluster/trunkline-sandbox", "owned")];
-    let call = net
-        .behind
-        .create_volume()
-        .availability_zone("eu-central-1a")
-        .size(1);
-    let call = call.tag_specifications(tagged(ResourceType::Volume, &tags));
-    call.send().await.unwrap();
-    let leaks = net.layer(&spec).leaks().await.unwrap();
-    assert_eq!(leaks.len(), 2, "{leaks:?}");
-    assert!(leaks[0].starts_with("security group sg-"), "{leaks:?}");
-    assert!(leaks[1].starts_with("volume vol-"), "{leaks:?}");
 }

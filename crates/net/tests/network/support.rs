@@ -14,11 +14,12 @@ use aws_sdk_ec2::Client;
 use serde_json::Value;
 use trunkline_aws::{Aws, Open};
 use trunkline_engine::{
-    AnyLayer, Applying, DeleteOrder, Draft, Event, Events, Failure, Happening, NoIntents,
-    Observing, Performer, Plan, Presence, Report, Slots, Step, Stop, WalkOptions, Wish, walk,
+    AnyLayer, Applying, DeleteOrder, Draft, Event, Events, Failure, Happening, Intent, Intents,
+    NoIntents, Observing, Performer, Plan, Presence, Report, Slots, Step, Stop, WalkOptions, Wish,
+    walk,
 };
 use trunkline_fake_aws::{faults::Settings, record::Call, testing::TestAws};
-use trunkline_ids::{AccountId, ClusterName, Outputs, ZoneId};
+use trunkline_ids::{AccountId, Address, ClusterName, Outputs, ZoneId};
 use trunkline_net::{Nat, Net, NetSpec, ZoneRanges};
 
 pub(crate) const DESTROYED: Wish = Wish::Destroyed { with_data: false };
@@ -31,6 +32,7 @@ pub(crate) struct Network {
     handle: Arc<Aws>,
     window: Duration,
     heard: Arc<Mutex<Vec<Event>>>,
+    intents: Arc<dyn Intents>,
 }
 
 /// A plan and what else the layer said.
@@ -40,6 +42,23 @@ pub(crate) struct Planned {
 }
 
 struct Does(AnyLayer);
+
+#[derive(Default)]
+struct NeverSettled(Mutex<BTreeMap<Address, Intent>>);
+
+#[async_trait::async_trait]
+impl Intents for NeverSettled {
+    fn open(&self, address: &Address) -> Option<Intent> {
+        self.0.lock().unwrap().get(address).cloned()
+    }
+
+    async fn intend(&self, address: &Address) -> Result<Intent, Failure> {
+        let intent = NoIntents.intend(address).await?;
+        let mut all = self.0.lock().unwrap();
+        all.insert(address.clone(), intent.clone());
+        Ok(intent)
+    }
+}
 
 #[async_trait::async_trait]
 impl Performer for Does {
@@ -90,12 +109,20 @@ impl Network {
             handle: Arc::new(handle),
             window: Duration::from_secs(10),
             heard: Arc::default(),
+            intents: Arc::new(NoIntents),
         }
     }
 
     /// How long AWS is given to show what it has made.
     pub(crate) fn with_window(mut self, window: Duration) -> Self {
         self.window = window;
+        self
+    }
+
+    /// Keeps intents open for ever, as runs do that are killed before they can
+    /// settle them.
+    pub(crate) fn with_open_intents(mut self) -> Self {
+        self.intents = Arc::new(NeverSettled::default());
         self
     }
 
@@ -134,7 +161,7 @@ impl Network {
             attempts: 5,
             first_pause: Duration::from_millis(50),
             consistency_window: self.window,
-            intents: Arc::new(NoIntents),
+            intents: Arc::clone(&self.intents),
             events: Events::to(vec![Arc::new(listener)]),
         };
         let performer = Does(self.layer(spec));
@@ -230,4 +257,8 @@ pub(crate) fn one<'a>(look: &'a Value, kind: &str, address: &str) -> &'a Value {
     let found: Vec<&&Value> = all.iter().filter(is_it).collect();
     assert_eq!(found.len(), 1, "{kind} {address}");
     found[0]
+}
+
+pub(crate) fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
 }
