@@ -147,10 +147,11 @@ impl NetSpec {
         Ref::new(subnet(Reach::Public, zone))
     }
 
-    /// The security group of the nodes. Its members may talk to each other, so
-    /// the cluster must put its control plane's interfaces into it, too
-    /// (`resourcesVpcConfig.securityGroupIds`): nodes and API server do not
-    /// reach each other otherwise.
+    /// The security group of the nodes. Its members may talk to each other and
+    /// to everything outside. Nodes and API server reach each other by the
+    /// group that EKS makes for the cluster, which the NodeClass selects, too;
+    /// a node without that one would need the control plane's interfaces in
+    /// this group (`resourcesVpcConfig.securityGroupIds`).
     #[must_use]
     pub fn nodes_security_group(&self) -> Ref<SecurityGroupId> {
         Ref::new(address("security-group", "nodes"))
@@ -228,7 +229,7 @@ impl NetSpec {
             all(
                 Direction::Ingress,
                 Peer::Itself,
-                "nodes, pods and the control plane among each other",
+                "nodes and pods among each other",
             ),
             all(
                 Direction::Egress,

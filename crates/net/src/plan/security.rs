@@ -18,7 +18,7 @@ impl Drafter<'_> {
             let wished = Wished {
                 make: Make::SecurityGroup {
                     name: format!("trunkline-{}-nodes", self.spec.environment()),
-                    description: "Nodes and control plane of the cluster".into(),
+                    description: "Nodes of the cluster".into(),
                     rules: self.spec.rules(),
                 },
                 about: format!("{} rules", self.spec.rules().len()),
