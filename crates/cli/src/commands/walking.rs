@@ -34,24 +34,39 @@ pub(crate) async fn run(
 ) -> anyhow::Result<(Run, Stop)> {
     let stop = Stop::new();
     let listening = tokio::spawn(listen(stop.clone(), progress.clone()));
+    let run = once_free(pipeline, planned, wait, &stop, progress).await;
+    listening.abort();
+    Ok((run?, stop))
+}
+
+/// Runs once nobody else holds the lease, or `wait` has passed.
+async fn once_free(
+    pipeline: &Pipeline,
+    planned: &Planned,
+    wait: Option<Duration>,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Run, PipelineError> {
     let holder = context::holder();
     let until = tokio::time::Instant::now() + wait.unwrap_or_default();
-    let run = loop {
-        match pipeline.run(planned, &holder, &stop).await {
-            Err(PipelineError::Taken(holding))
-                if tokio::time::Instant::now() < until && !stop.is_asked() =>
-            {
-                progress.print(&format!(
-                    "waiting for {} (run {:?})\n",
-                    holding.holder, holding.run
-                ));
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            ended => break ended?,
+    let mut told = None;
+    loop {
+        let holding = match pipeline.run(planned, &holder, stop).await {
+            Err(PipelineError::Taken(holding)) => holding,
+            ended => return ended,
+        };
+        if tokio::time::Instant::now() >= until || stop.is_asked() {
+            return Err(PipelineError::Taken(holding));
         }
-    };
-    listening.abort();
-    Ok((run, stop))
+        if told != Some(holding.run) {
+            progress.print(&format!("waiting: {holding}\n"));
+            told = Some(holding.run);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = stop.asked() => {}
+        }
+    }
 }
 
 async fn listen(stop: Stop, progress: Progress) {
