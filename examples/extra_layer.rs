@@ -22,7 +22,7 @@ use trunkline_engine::{
     Applying, Draft, Failure, FailureKind, Layer, Observed, Observing, Seen, Step, Verb, Wish,
 };
 use trunkline_ids::{Address, BucketName, Kind, Outputs, Ref, VpcId};
-use trunkline_pipeline::{Connection, Environment, Pipeline, Settings, Stop};
+use trunkline_pipeline::{Connection, Environment, Pipeline, RepositoryUrl, Settings, Stop};
 
 /// The wish: one bucket, and whose VPC it names.
 struct Artifacts {
@@ -185,13 +185,16 @@ async fn main() -> anyhow::Result<()> {
         bail!("usage: extra_layer FILE plan|deploy|destroy");
     };
     let text = std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
-    let environment = Environment::parse(file, &text)?;
+    let mut environment = Environment::parse(file, &text)?;
+    if let Ok(repository) = std::env::var("TRUNKLINE_REPOSITORY") {
+        environment = environment.with_repository(RepositoryUrl::parse(&repository)?);
+    }
     let bucket = environment.bucket_name("artifacts");
     let connection = Connection::open(environment).await?;
     connection.bootstrap().await?;
 
     let helm = std::env::var_os("TRUNKLINE_HELM").unwrap_or_else(|| "helm".into());
-    let mut settings = Settings::new(helm).await?;
+    let mut settings = Settings::new(helm, std::env::temp_dir().join("trunkline-charts")).await?;
     if let Ok(charts) = std::env::var("TRUNKLINE_CHARTS") {
         settings = settings.with_charts(trunkline_pipeline::ChartSource::parse(&charts));
     }

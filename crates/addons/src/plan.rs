@@ -66,7 +66,9 @@ fn apply(spec: &AddonsSpec, draft: &mut Draft<Action>, object: &Object, now: &Ob
                 .changes(changes)
                 .after(spec.after.iter().cloned());
             if address == platform::node_pool_address() {
-                step = step.after([platform::node_class_address()]);
+                step = step
+                    .after([platform::node_class_address()])
+                    .after(spec.before_nodes.iter().cloned());
             }
             draft.steps.push(step);
         }

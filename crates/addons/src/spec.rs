@@ -20,6 +20,9 @@ pub struct AddonsSpec {
     /// What must be there before anything here: the cluster, the access entry
     /// of whoever deploys and the one of the nodes.
     pub after: Vec<Address>,
+    /// What nodes need besides, to pull images and reach AWS: routes, endpoint
+    /// and security group.
+    pub before_nodes: Vec<Address>,
 }
 
 impl AddonsSpec {
@@ -50,5 +53,6 @@ pub(crate) fn example() -> AddonsSpec {
         argo_cd: "10.1.1".into(),
         spread: false,
         after: vec![Address::new("cluster", "cluster", "main")],
+        before_nodes: vec![Address::new("net", "route-table", "private-euc1-az1")],
     }
 }

@@ -139,10 +139,9 @@ pub(crate) async fn pipeline_at_no_commit(
 }
 
 async fn settings(global: &Global) -> anyhow::Result<Settings> {
-    let mut settings = Settings::new(&global.helm)
+    let mut settings = Settings::new(&global.helm, cache())
         .await
-        .map_err(no_helm)?
-        .with_cache(cache());
+        .map_err(no_helm)?;
     if let Some(charts) = &global.charts {
         settings = settings.with_charts(ChartSource::parse(charts));
     }

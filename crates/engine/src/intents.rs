@@ -52,8 +52,11 @@ impl Intents for NoIntents {
     }
 }
 
-/// Between two looks for something that may not be visible yet.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Between the first two looks for something that may not be visible yet; it
+/// is doubled up to [`LOOK_LATER`].
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Between two later looks.
+const LOOK_LATER: Duration = Duration::from_secs(2);
 
 /// One create, done once whatever happens to its answer.
 ///
@@ -153,6 +156,7 @@ impl<'a> Create<'a> {
         F: Future<Output = Result<Option<T>, Failure>> + Send,
     {
         let until = tokio::time::Instant::now() + window;
+        let mut pause = LOOK_AGAIN;
         loop {
             match find().await {
                 Ok(Some(found)) => return Ok(Some(found)),
@@ -163,7 +167,8 @@ impl<'a> Create<'a> {
             if now >= until {
                 return Ok(None);
             }
-            self.cx.pause(LOOK_AGAIN.min(until - now)).await?;
+            self.cx.pause(pause.min(until - now)).await?;
+            pause = (pause * 2).min(LOOK_LATER);
         }
     }
 }

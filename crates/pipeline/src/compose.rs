@@ -47,16 +47,20 @@ pub(crate) struct Composed {
 }
 
 impl Settings {
-    /// Charts by the helm at this path; applications at no commit yet.
+    /// Charts by the helm at this path, downloads kept in the folder `cache`;
+    /// applications at no commit yet.
     ///
     /// # Errors
-    /// No helm, or not Helm 4.
-    pub async fn new(helm: impl Into<PathBuf>) -> Result<Self, Failure> {
+    /// No helm, or not Helm 4; or the folder cannot be made.
+    pub async fn new(helm: impl Into<PathBuf>, cache: impl Into<PathBuf>) -> Result<Self, Failure> {
         let helm = Helm::at(helm).await?;
+        // helm runs in a folder of its own, so the path must not depend on ours.
+        let cache = std::path::absolute(cache.into())
+            .map_err(|error| Failure::bug(format!("the cache of charts has no path: {error}")))?;
         let charts = Charts {
             helm,
             source: None,
-            cache: std::path::PathBuf::from(".trunkline/charts"),
+            cache,
         };
         Ok(Self {
             charts,
@@ -68,13 +72,6 @@ impl Settings {
     #[must_use]
     pub fn with_charts(mut self, source: ChartSource) -> Self {
         self.charts.source = Some(source);
-        self
-    }
-
-    /// Keeps downloaded charts in this folder.
-    #[must_use]
-    pub fn with_cache(mut self, cache: impl Into<PathBuf>) -> Self {
-        self.charts.cache = cache.into();
         self
     }
 
@@ -121,7 +118,7 @@ pub(crate) fn compose(
     let storage = storage(environment);
     let access = access(environment);
     let cluster = cluster(connection, &net, &access);
-    let addons = addons(environment, &cluster);
+    let addons = addons(environment, &cluster, &net);
     let workloads = workloads(environment, &addons, settings.commit);
     let references = References {
         vpc: net.vpc(),
@@ -223,7 +220,7 @@ pub(crate) fn cluster(connection: &Connection, net: &NetSpec, access: &AccessSpe
     }
 }
 
-fn addons(environment: &Environment, cluster: &ClusterSpec) -> AddonsSpec {
+fn addons(environment: &Environment, cluster: &ClusterSpec, net: &NetSpec) -> AddonsSpec {
     AddonsSpec {
         environment: environment.name().to_string(),
         cluster: environment.cluster_name().to_string(),
@@ -232,6 +229,7 @@ fn addons(environment: &Environment, cluster: &ClusterSpec) -> AddonsSpec {
         argo_cd: environment.argo_cd().version.clone(),
         spread: environment.tier() == Tier::Live,
         after: entrance(cluster),
+        before_nodes: net.needed_by_nodes(),
     }
 }
 

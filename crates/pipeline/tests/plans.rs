@@ -53,7 +53,7 @@ async fn trunkline_aws_sdk(
 async fn pipeline(aws: &TestAws, name: &str) -> Pipeline {
     let helm = trunkline_tools::lookup(Tool::Helm).expect("helm: run `cargo xtask tools`");
     let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../local/charts");
-    let settings = Settings::new(helm.path)
+    let settings = Settings::new(helm.path, "/nowhere")
         .await
         .unwrap()
         .with_charts(ChartSource::Folder(charts))
@@ -204,7 +204,9 @@ async fn without_a_ledger_nothing_is_changed() {
 
 #[tokio::test]
 async fn no_helm_is_said() {
-    let refused = Settings::new("/nowhere/helm").await.unwrap_err();
+    let refused = Settings::new("/nowhere/helm", "/nowhere")
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, FailureKind::Invalid);
     assert!(refused.to_string().contains("/nowhere/helm"), "{refused}");
 }

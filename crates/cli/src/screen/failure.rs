@@ -14,10 +14,8 @@ pub(crate) fn show(run: &Run, command: &str, environment: &str) -> String {
         }
         let took = words::time(run.report.steps[i].took);
         text.push_str(&one(&run.plan.steps[i], failure, tries, &took));
-        text.push_str(&format!(
-            "  done before: {} steps, all kept\n",
-            run.report.done()
-        ));
+        let done = words::count(run.report.done(), "step");
+        text.push_str(&format!("  done before: {done}, all kept\n"));
         let again = hint(&format!("{command} {environment}"));
         match &failure.next {
             Some(next) => text.push_str(&format!(

@@ -91,6 +91,12 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     lines.join("\n")
 }
 
+/// `1 step`, `2 steps`.
+pub(crate) fn count(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// `account 1234…9012`: enough to recognise, too little to copy.
 pub(crate) fn account(id: &str) -> String {
     match (id.get(..4), id.get(8..)) {
