@@ -311,10 +311,10 @@ impl State {
         self.keys
             .learn(&call.service, &call.action, &subject.ids, body);
         let made = names::created(&call.action, body);
-        let names = if call.service == "ec2" {
-            made
-        } else {
-            subject.ids.clone()
+        // The last is what the request is about, those before are what it sits in.
+        let names = match subject.ids.last() {
+            Some(own) if call.service != "ec2" => vec![own.clone()],
+            _ => made,
         };
         if subject.address.is_some() || call.service == "ec2" {
             for id in &names {
