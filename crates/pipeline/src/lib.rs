@@ -29,6 +29,7 @@ mod gate;
 mod observe;
 mod plan;
 mod run;
+mod shown;
 mod status;
 mod tokens;
 

@@ -46,7 +46,7 @@ pub struct Left {
 }
 
 /// How long AWS may take to show what it has made.
-const CONSISTENCY_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const CONSISTENCY_WINDOW: Duration = Duration::from_secs(60);
 /// Tries of a step that fails in passing: about four minutes in all, which is
 /// what a network interface of a deleted cluster takes at worst.
 const ATTEMPTS: u32 = 14;
@@ -143,18 +143,24 @@ impl Pipeline {
         stop: &Stop,
     ) -> Result<Run, PipelineError> {
         let ledger = &self.connection.ledger;
-        let (fresh, intents) = futures::join!(
-            self.plan(shown.wish),
-            ledger.intents(Arc::new(lease.guard()), id)
-        );
+        let intents = ledger.intents(Arc::new(lease.guard()), id);
+        let (fresh, intents) = match shown.wish {
+            Wish::Deployed => futures::join!(self.plan(shown.wish), intents),
+            Wish::Destroyed { .. } => {
+                let intents = intents.await?;
+                (self.plan_of_all(shown, &intents, stop).await, Ok(intents))
+            }
+        };
         let (fresh, intents) = (fresh?, Arc::new(intents?));
         refuse_unknown(&fresh.plan)?;
         refuse_more(&shown.plan, &fresh.plan)?;
+        settle_seen(&fresh, &intents).await?;
         let journal = ledger.journal(self.start(id, shown.wish, holder)).await?;
         let events = self.events.and(journal.listener());
         let report = self.walk(&fresh, &intents, events, lease, stop).await;
+        let unseen = self.unseen(&fresh.plan, &report, stop).await;
         let mut afterwards = Vec::new();
-        afterwards.extend(settle(&fresh, &report, &intents).await.err());
+        afterwards.extend(settle(&fresh, &report, &unseen, &intents).await.err());
         afterwards.extend(close(journal, &report, stop).await.err());
         Ok(Run {
             id,
@@ -273,26 +279,31 @@ fn refuse_more(shown: &Plan, fresh: &Plan) -> Result<(), PipelineError> {
     }
 }
 
-/// Removes the intents of everything whose end is known.
-async fn settle(
-    planned: &Planned,
-    report: &Report,
-    intents: &LedgerIntents,
-) -> Result<(), Failure> {
-    let there = planned
+/// Removes the intents of everything that is there. Before the walk: once this
+/// run deletes such a thing, its intent would say that it may still come.
+async fn settle_seen(planned: &Planned, intents: &LedgerIntents) -> Result<(), PipelineError> {
+    let present = planned
         .presence
         .iter()
         .filter(|(_, presence)| **presence == Presence::Present);
+    let settled = intents.settle(present.map(|(address, _)| address)).await;
+    settled.map_err(PipelineError::Failed)
+}
+
+/// Removes the intents of everything whose end is known and can be seen.
+async fn settle(
+    planned: &Planned,
+    report: &Report,
+    unseen: &BTreeSet<Address>,
+    intents: &LedgerIntents,
+) -> Result<(), Failure> {
     let steps = planned.plan.steps.iter().zip(&report.steps);
-    let ended = steps.filter(|(_, end)| match &end.outcome {
-        Outcome::Done => true,
+    let ended = steps.filter(|(step, end)| match &end.outcome {
+        Outcome::Done => !unseen.contains(&step.address),
         Outcome::Failed(failure, _) => failure.left == LeftBehind::Clear,
         Outcome::Skipped(_) | Outcome::NotStarted => false,
     });
-    let addresses = there
-        .map(|(address, _)| address)
-        .chain(ended.map(|(step, _)| &step.address));
-    intents.settle(addresses).await
+    intents.settle(ended.map(|(step, _)| &step.address)).await
 }
 
 async fn close(journal: Journal, report: &Report, stop: &Stop) -> Result<(), Failure> {
