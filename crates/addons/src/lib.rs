@@ -71,6 +71,10 @@ impl Layer for Addons {
         Some(self.connections.endpoint().address().clone())
     }
 
+    fn entrance(&self) -> Option<Address> {
+        Some(self.connections.entrance().clone())
+    }
+
     fn delete_order(&self) -> Vec<(Kind, Kind)> {
         let kind = |name| Kind::new("addons", name);
         // A node class waits for its pools; a namespace for what is in it.

@@ -122,7 +122,15 @@ impl Layer for Cluster {
 
     fn plan(&self, wish: Wish, observation: &Observation) -> Draft<Action> {
         let environment = self.aws.environment();
-        plan::plan(environment, &self.wished, &self.entries, wish, observation)
+        let deployer = &self.spec.deployer;
+        plan::plan(
+            environment,
+            &self.wished,
+            &self.entries,
+            deployer,
+            wish,
+            observation,
+        )
     }
 
     /// A name that is taken, a version that is not offered.

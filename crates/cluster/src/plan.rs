@@ -74,6 +74,7 @@ pub(crate) fn plan(
     environment: &str,
     wanted: &ClusterWish,
     entries: &[EntryWish],
+    deployer: &str,
     wish: Wish,
     seen: &Observation,
 ) -> Draft<Action> {
@@ -88,7 +89,11 @@ pub(crate) fn plan(
         // us out of what is still to be removed inside.
         (Observed::Present { value, .. }, Wish::Destroyed { .. }) => {
             let reason = "the environment is destroyed";
-            draft.steps.push(delete(wanted, value, reason));
+            let entering = entering(wanted, entries, deployer, value, seen);
+            let first = entering.iter().map(|step| step.address.clone());
+            let delete = delete(wanted, value, reason).after(first);
+            draft.steps.extend(entering);
+            draft.steps.push(delete);
         }
         (Observed::Absent, Wish::Deployed) => {
             draft.steps.push(create(wanted, "it is not there"));
@@ -99,6 +104,21 @@ pub(crate) fn plan(
         }
     }
     draft
+}
+
+/// A destroy looks inside first, so it may have to enter: a run may have ended
+/// between the cluster and its entries.
+fn entering(
+    wanted: &ClusterWish,
+    entries: &[EntryWish],
+    deployer: &str,
+    is: &ClusterState,
+    seen: &Observation,
+) -> Option<Step<Action>> {
+    let open = matches!(is.status, Status::Active | Status::Updating);
+    let own = entries.iter().find(|entry| entry.principal == deployer)?;
+    let absent = matches!(seen.entry(deployer), Observed::Absent);
+    (open && absent).then(|| entry_step(Verb::Create, own, wanted).because("to look inside"))
 }
 
 fn deployed(

@@ -112,6 +112,15 @@ impl ClusterSpec {
         self.admin_names().into_values().collect()
     }
 
+    /// The access entry of the deploying identity: until it is there, nothing
+    /// inside of the cluster can be seen.
+    #[must_use]
+    pub fn deployer_entry(&self) -> Address {
+        let mut names = self.admin_names();
+        let own = names.remove(self.deployer.as_str());
+        own.unwrap_or_else(|| entry_address(&short_name(&self.deployer)))
+    }
+
     pub(crate) fn wish(&self, marks: impl Fn(&Address) -> Vec<(String, String)>) -> ClusterWish {
         let address = address();
         ClusterWish {

@@ -118,6 +118,13 @@ pub trait Layer: Send + Sync + 'static {
         None
     }
 
+    /// What must be there before anything inside can be seen, if that is more
+    /// than the resource itself: a right to enter. While it is absent what is
+    /// inside is unknown, and a run makes it first and then plans anew.
+    fn entrance(&self) -> Option<Address> {
+        None
+    }
+
     /// Pairs of kinds: what is deleted first, what after it.
     fn delete_order(&self) -> Vec<(Kind, Kind)> {
         Vec::new()
@@ -180,6 +187,12 @@ impl AnyLayer {
         self.0.inside()
     }
 
+    /// See [`Layer::entrance`].
+    #[must_use]
+    pub fn entrance(&self) -> Option<Address> {
+        self.0.entrance()
+    }
+
     /// See [`Layer::delete_order`].
     #[must_use]
     pub fn delete_order(&self) -> Vec<(Kind, Kind)> {
@@ -235,6 +248,7 @@ impl AnyLayer {
 trait Erased: Send + Sync {
     fn name(&self) -> &'static str;
     fn inside(&self) -> Option<Address>;
+    fn entrance(&self) -> Option<Address>;
     fn delete_order(&self) -> Vec<(Kind, Kind)>;
     fn api_actions(&self) -> &'static [&'static str];
     async fn observe(&self, cx: &Observing) -> AnyObservation;
@@ -254,6 +268,10 @@ impl<L: Layer> Erased for Typed<L> {
 
     fn inside(&self) -> Option<Address> {
         self.0.inside()
+    }
+
+    fn entrance(&self) -> Option<Address> {
+        self.0.entrance()
     }
 
     fn delete_order(&self) -> Vec<(Kind, Kind)> {

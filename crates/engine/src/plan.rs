@@ -12,7 +12,7 @@ use trunkline_ids::Address;
 use crate::{DeleteOrder, Draft, Kept, Step, Verb};
 
 /// What will be done, in which order, and what was found besides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The steps, each after all that it waits for.
     pub steps: Vec<Step>,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use trunkline_engine::{Applying, Failure, Observing, Presence};
-use trunkline_ids::{ClusterEndpoint, Outputs, Ref};
+use trunkline_ids::{Address, ClusterEndpoint, Outputs, Ref};
 
 use crate::{Cluster, TokenSource};
 
@@ -16,6 +16,7 @@ use crate::{Cluster, TokenSource};
 pub struct Connections {
     tokens: Arc<dyn TokenSource>,
     endpoint: Ref<ClusterEndpoint>,
+    entrance: Address,
     last: Arc<Mutex<Option<Cluster>>>,
     /// The endpoint that was seen to answer us.
     answered: Arc<Mutex<Option<ClusterEndpoint>>>,
@@ -37,12 +38,17 @@ pub enum Reach {
 
 impl Connections {
     /// Connections to the cluster behind this reference, with tokens of this
-    /// source.
+    /// source, whom the resource `entrance` lets in.
     #[must_use]
-    pub fn new(endpoint: Ref<ClusterEndpoint>, tokens: Arc<dyn TokenSource>) -> Self {
+    pub fn new(
+        endpoint: Ref<ClusterEndpoint>,
+        entrance: Address,
+        tokens: Arc<dyn TokenSource>,
+    ) -> Self {
         Self {
             tokens,
             endpoint,
+            entrance,
             last: Arc::default(),
             answered: Arc::default(),
         }
@@ -52,6 +58,12 @@ impl Connections {
     #[must_use]
     pub fn endpoint(&self) -> &Ref<ClusterEndpoint> {
         &self.endpoint
+    }
+
+    /// What lets us in.
+    #[must_use]
+    pub fn entrance(&self) -> &Address {
+        &self.entrance
     }
 
     /// For observing: the connection, or why there is none.

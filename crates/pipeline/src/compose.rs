@@ -132,7 +132,11 @@ pub(crate) fn compose(
         sdk: connection.sdk().clone(),
         cluster: environment.cluster_name().to_string(),
     };
-    let connections = Connections::new(cluster.endpoint(), Arc::new(tokens));
+    let connections = Connections::new(
+        cluster.endpoint(),
+        cluster.deployer_entry(),
+        Arc::new(tokens),
+    );
     let layers = vec![
         AnyLayer::new(Net::new(net, aws())),
         AnyLayer::new(Storage::new(storage, aws())),

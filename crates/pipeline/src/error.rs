@@ -25,7 +25,7 @@ pub enum PipelineError {
     #[error("{}", .0.join("\n"))]
     Preflight(Vec<String>),
     /// Something could not be read; nothing is planned for it.
-    #[error("{} could not be read", .0.iter().map(|(a, _)| a.as_str()).collect::<Vec<_>>().join(", "))]
+    #[error("could not be read: {}", .0.iter().map(|(a, why)| format!("{a} ({why})")).collect::<Vec<_>>().join(", "))]
     Unknown(Vec<(Address, String)>),
     /// There is no ledger yet.
     #[error("the ledger {bucket} is not there")]

@@ -8,7 +8,7 @@
 //! let text = std::fs::read_to_string("environments/sandbox.toml")?;
 //! let environment = Environment::parse("environments/sandbox.toml", &text)?;
 //! let connection = Connection::open(environment).await?;
-//! let settings = Settings::new("/usr/bin/helm").await?.at_commit("3f9c2e1…");
+//! let settings = Settings::new("/usr/bin/helm", "/var/cache/charts").await?.at_commit("3f9c2e1…");
 //! let pipeline = Pipeline::new(connection, settings)?;
 //! let planned = pipeline.plan(Wish::Deployed).await?;
 //! let run = pipeline.run(&planned, "ops@laptop", &Stop::new()).await?;

@@ -52,6 +52,9 @@ pub(crate) const CONSISTENCY_WINDOW: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 14;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Between two looks whether we are let in.
+const ENTERED_AGAIN: Duration = Duration::from_secs(1);
+
 fn slots() -> Slots {
     // EC2 throttles mutating calls at about 5 a second; helm is CPU of ours.
     let by_service = [
@@ -93,7 +96,7 @@ impl Pipeline {
         holder: &str,
         stop: &Stop,
     ) -> Result<Run, PipelineError> {
-        refuse_unknown(&shown.plan)?;
+        self.refuse_unknown(shown)?;
         if matches!(shown.wish, Wish::Deployed) {
             self.preflight().await?;
         }
@@ -106,7 +109,7 @@ impl Pipeline {
         let mut run = ended?;
         run.afterwards.extend(released.err());
         if run.report.is_done() && matches!(shown.wish, Wish::Destroyed { .. }) {
-            run.left = Some(self.left(&run.plan).await);
+            run.left = Some(self.left(shown.wish).await?);
         }
         Ok(run)
     }
@@ -151,24 +154,70 @@ impl Pipeline {
                 (self.plan_of_all(shown, &intents, stop).await, Ok(intents))
             }
         };
-        let (fresh, intents) = (fresh?, Arc::new(intents?));
-        refuse_unknown(&fresh.plan)?;
+        let (mut fresh, intents) = (fresh?, Arc::new(intents?));
+        self.refuse_unknown(&fresh)?;
         refuse_more(&shown.plan, &fresh.plan)?;
         settle_seen(&fresh, &intents).await?;
         let journal = ledger.journal(self.start(id, shown.wish, holder)).await?;
         let events = self.events.and(journal.listener());
+        if !fresh.entering.is_empty() {
+            let entering = Planned {
+                plan: std::mem::take(&mut fresh.entering),
+                ..fresh
+            };
+            let report = self
+                .walk(&entering, &intents, events.clone(), lease, stop)
+                .await;
+            if !report.is_done() {
+                return self
+                    .ended(id, &entering, report, &intents, journal, stop)
+                    .await;
+            }
+            settle(&entering, &report, &BTreeSet::new(), &intents).await?;
+            fresh = self.plan_inside(shown.wish, stop).await?;
+        }
         let report = self.walk(&fresh, &intents, events, lease, stop).await;
-        let unseen = self.unseen(&fresh.plan, &report, stop).await;
+        self.ended(id, &fresh, report, &intents, journal, stop)
+            .await
+    }
+
+    /// Closes the books of a walk.
+    async fn ended(
+        &self,
+        id: Ulid,
+        planned: &Planned,
+        report: Report,
+        intents: &LedgerIntents,
+        journal: Journal,
+        stop: &Stop,
+    ) -> Result<Run, PipelineError> {
+        let unseen = self.unseen(&planned.plan, &report, stop).await;
         let mut afterwards = Vec::new();
-        afterwards.extend(settle(&fresh, &report, &unseen, &intents).await.err());
+        afterwards.extend(settle(planned, &report, &unseen, intents).await.err());
         afterwards.extend(close(journal, &report, stop).await.err());
         Ok(Run {
             id,
-            plan: fresh.plan,
+            plan: planned.plan.clone(),
             report,
             left: None,
             afterwards,
         })
+    }
+
+    /// Plans anew once we were let in. A new access entry takes some seconds
+    /// to be known to the API server.
+    async fn plan_inside(&self, wish: Wish, stop: &Stop) -> Result<Planned, PipelineError> {
+        self.events
+            .note("let in: planning anew with what is inside");
+        let until = tokio::time::Instant::now() + CONSISTENCY_WINDOW;
+        loop {
+            let planned = self.plan(wish).await?;
+            let refused = self.refuse_unknown(&planned);
+            if refused.is_ok() || stop.is_asked() || tokio::time::Instant::now() >= until {
+                return refused.map(|()| planned);
+            }
+            tokio::time::sleep(ENTERED_AGAIN).await;
+        }
     }
 
     fn start(&self, run: Ulid, wish: Wish, holder: &str) -> RunStart {
@@ -218,21 +267,16 @@ impl Pipeline {
         beside(walking, lost).await
     }
 
-    /// Looks again after a destroy.
-    async fn left(&self, plan: &Plan) -> Left {
-        let ledger = &self.connection.ledger;
+    /// Looks again after a destroy. What stays is what a plan of now keeps: a
+    /// volume that a driver deleted on the way is not said to be kept.
+    async fn left(&self, wish: Wish) -> Result<Left, PipelineError> {
+        let observed = self.observe().await;
+        let plan = self.assemble(wish, &observed)?;
         let mut left = Left {
-            kept: plan.kept.clone(),
+            kept: plan.kept,
             ..Left::default()
         };
-        left.kept.push(Kept {
-            address: bucket_address(),
-            id: ledger.bucket().to_string(),
-            why: "the lease and the history of runs".to_owned(),
-            command: "emptying the bucket, versions too, then `aws s3 rb`".to_owned(),
-        });
-        let observed = self.observe().await;
-        let kept: BTreeSet<&Address> = plan.kept.iter().map(|kept| &kept.address).collect();
+        let kept: BTreeSet<&Address> = left.kept.iter().map(|kept| &kept.address).collect();
         for (address, presence) in &observed.presence {
             match presence {
                 Presence::Present if !kept.contains(address) => left.still.push(address.clone()),
@@ -246,7 +290,18 @@ impl Pipeline {
                 Err(failure) => left.unknown.push(format!("{}: {failure}", layer.name())),
             }
         }
-        left
+        left.kept.push(self.kept_ledger());
+        Ok(left)
+    }
+
+    /// The ledger outlives the environment: it is what bootstrap made.
+    fn kept_ledger(&self) -> Kept {
+        Kept {
+            address: bucket_address(),
+            id: self.connection.ledger.bucket().to_string(),
+            why: "the lease and the history of runs".to_owned(),
+            command: "emptying the bucket, versions too, then `aws s3 rb`".to_owned(),
+        }
     }
 }
 
@@ -261,13 +316,6 @@ async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()
         futures::future::Either::Left((ended, _)) => ended,
         futures::future::Either::Right(((), main)) => main.await,
     }
-}
-
-fn refuse_unknown(plan: &Plan) -> Result<(), PipelineError> {
-    if plan.unknown.is_empty() {
-        return Ok(());
-    }
-    Err(PipelineError::Unknown(plan.unknown.clone()))
 }
 
 /// What `plan` shows is what is done: less is fine (a status that came right

@@ -52,6 +52,10 @@ impl Layer for Workloads {
         Some(self.connections.endpoint().address().clone())
     }
 
+    fn entrance(&self) -> Option<Address> {
+        Some(self.connections.entrance().clone())
+    }
+
     fn delete_order(&self) -> Vec<(Kind, Kind)> {
         let kind = |name| Kind::new("workloads", name);
         // An application whose project is gone cannot be deleted by Argo CD.

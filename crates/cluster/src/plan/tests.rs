@@ -71,11 +71,16 @@ fn nothing() -> Observation {
     }
 }
 
+fn cluster_of(seen: &Observation) -> ClusterState {
+    seen.cluster.value().unwrap().clone()
+}
+
 fn planned(wish: Wish, seen: &Observation) -> Draft<Action> {
     plan(
         "sandbox",
         &spec().wish(marks),
         &spec().entries(marks),
+        &spec().deployer,
         wish,
         seen,
     )
@@ -278,6 +283,26 @@ fn status() -> impl Strategy<Value = Status> {
     ])
 }
 
+#[test]
+fn a_destroy_enters_first_where_nobody_has_entered() {
+    let mut seen = with(|_| {});
+    seen.entries = Ok(BTreeMap::new());
+    let draft = planned(DESTROYED, &seen);
+    let own = spec().deployer_entry();
+    assert_eq!(draft.steps[0].address, own);
+    assert_eq!(draft.steps[0].verb, Verb::Create);
+    assert!(
+        draft.steps[1].after.contains(&own),
+        "and the cluster goes after it"
+    );
+    // A cluster that is still being made holds nothing to look at.
+    seen.cluster = Observed::one(ClusterState {
+        status: Status::Creating,
+        ..cluster_of(&seen)
+    });
+    assert_eq!(planned(DESTROYED, &seen).steps.len(), 1);
+}
+
 proptest! {
     /// Whatever is seen: the steps make a plan, no step is about what cannot
     /// be read, entries are deleted alone never on a destroy, and children see
@@ -316,8 +341,14 @@ proptest! {
             prop_assert!(draft.steps.iter().all(|step| step.address != *address));
         }
         if !deployed {
-            let cluster_only = draft.steps.iter().all(|s| matches!(s.action, Action::Delete { .. }));
-            prop_assert!(cluster_only);
+            // The cluster goes as a whole; all that is made is our way in.
+            let own = spec().deployer_entry();
+            let goes_or_enters = |s: &Step<Action>| match s.action {
+                Action::Delete { .. } => true,
+                Action::Enter(_) => s.verb == Verb::Create && s.address == own,
+                _ => false,
+            };
+            prop_assert!(draft.steps.iter().all(goes_or_enters));
         }
         let lives = matches!(status, Status::Active | Status::Updating);
         prop_assert_eq!(presence(&seen) == Presence::Present, lives);
