@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use trunkline_pipeline::{Kept, Left, Wish};
+use trunkline_pipeline::{Kept, Left, Planned, Wish};
 
 use super::{print_json, walking};
 use crate::{
@@ -25,7 +25,6 @@ pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitC
             with_data: args.delete_data,
         })
         .await?;
-    walking::refuse_losses(&planned, args.delete_data)?;
     let name = pipeline.connection().environment().name().to_string();
     let header = Header::new(pipeline.connection().environment(), None);
     if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
@@ -37,11 +36,16 @@ pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitC
         return Ok(ExitCode::from(exit::DONE));
     }
     let colour = screen::colour(&std::io::stderr());
-    progress.print(&screen::plan::show(&header, &planned, false, colour));
-    if planned.plan.unknown.is_empty() && !args.yes {
-        ask(&name)?;
-    }
-    let (run, stop) = walking::run(&pipeline, &planned, args.wait.wait, &progress).await?;
+    let show = |planned: &Planned| {
+        walking::refuse_losses(planned, args.delete_data)?;
+        progress.print(&screen::plan::show(&header, planned, false, colour));
+        if planned.plan.unknown.is_empty() && !args.yes {
+            ask(&name)?;
+        }
+        Ok(())
+    };
+    let wait = args.wait.wait;
+    let (run, stop) = walking::show_and_run(&pipeline, planned, wait, &progress, show).await?;
     progress.finish();
     if global.json {
         print_json(&walking::Summary::of(&run))?;

@@ -12,6 +12,8 @@ use crate::{
     screen::{Progress, failure},
 };
 
+/// How often a plan is made anew because what was read for it has changed.
+const ANEW: usize = 3;
 /// Between two looks whether the lease is free.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -25,8 +27,33 @@ pub(crate) fn refuse_losses(planned: &Planned, allowed: bool) -> Result<(), Pipe
     }
 }
 
+/// Shows a plan and runs it. What another run did while this one waited for its
+/// lease, or what AWS shows only now, makes another plan, which is shown, too.
+pub(crate) async fn show_and_run(
+    pipeline: &Pipeline,
+    mut planned: Planned,
+    wait: Option<Duration>,
+    progress: &Progress,
+    show: impl Fn(&Planned) -> anyhow::Result<()>,
+) -> anyhow::Result<(Run, Stop)> {
+    show(&planned)?;
+    for _ in 0..ANEW {
+        let error = match run(pipeline, &planned, wait, progress).await {
+            Err(error) => error,
+            ended => return ended,
+        };
+        let Some(PipelineError::Changed(_)) = error.downcast_ref() else {
+            return Err(error);
+        };
+        progress.print(&format!("planned anew: {error}\n"));
+        planned = pipeline.plan(planned.wish).await?;
+        show(&planned)?;
+    }
+    run(pipeline, &planned, wait, progress).await
+}
+
 /// Runs what was planned. Ctrl-C stops cleanly, a second one at once.
-pub(crate) async fn run(
+async fn run(
     pipeline: &Pipeline,
     planned: &Planned,
     wait: Option<Duration>,
