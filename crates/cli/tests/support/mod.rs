@@ -7,9 +7,11 @@
     reason = "each test program uses its part; a test that cannot go on ends"
 )]
 
+pub(crate) mod happened;
 mod http;
 pub(crate) mod stack;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -130,4 +132,52 @@ pub(crate) fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
         }
     }
     found
+}
+
+/// Demands that `found` holds all that `wanted` has: objects field by field,
+/// everything else as it is.
+#[track_caller]
+pub(crate) fn holds(found: &Value, wanted: &Value) {
+    let missing = lacks(found, wanted, "");
+    assert!(missing.is_empty(), "{}\nin {found:#}", missing.join("\n"));
+}
+
+fn lacks(found: &Value, wanted: &Value, path: &str) -> Vec<String> {
+    let Value::Object(fields) = wanted else {
+        let line = || format!("{path}: {found}, wanted {wanted}");
+        return (found != wanted).then(line).into_iter().collect();
+    };
+    let one =
+        |(name, wanted): (&String, &Value)| lacks(&found[name], wanted, &format!("{path}/{name}"));
+    fields.iter().flat_map(one).collect()
+}
+
+/// Demands that two dumps are the same; names what differs instead of showing
+/// two times a thousand lines.
+#[track_caller]
+pub(crate) fn same(found: &Value, wanted: &Value) {
+    let differences = differences(found, wanted, "");
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+fn differences(found: &Value, wanted: &Value, path: &str) -> Vec<String> {
+    match (found, wanted) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let one = |name| differences(&found[name], &wanted[name], &format!("{path}/{name}"));
+            names.into_iter().flat_map(one).collect()
+        }
+        (Value::Array(a), Value::Array(b)) if a != b => {
+            let only = |these: &[Value], those: &[Value], sign| {
+                let only = these.iter().filter(|one| !those.contains(one));
+                only.map(|one| format!("{sign} {path}: {one}"))
+                    .collect::<Vec<_>>()
+            };
+            let lines = [only(a, b, '+'), only(b, a, '-')].concat();
+            let order = || vec![format!("{path}: in another order, or not as often")];
+            if lines.is_empty() { order() } else { lines }
+        }
+        _ if found != wanted => vec![format!("{path}: {found}, wanted {wanted}")],
+        _ => Vec::new(),
+    }
 }

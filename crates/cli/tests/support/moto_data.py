@@ -77,7 +77,9 @@ def lists(service, responses, arguments):
             continue  # moto has the name alone, or wants an argument after all
         for key, items in answer.items():
             if isinstance(items, list):
-                found[f"{service}:{key}"] = items
+                # Two operations may call their lists the same.
+                is_own = name.endswith(f"_{botocore.xform_name(key)}")
+                found[f"{service}:{key if is_own else name}"] = items
     return found
 
 
@@ -126,4 +128,11 @@ snapshots = data.pop("ec2:Snapshots", [])
 # moto has those of AWS's own images from the start.
 data["ec2:Snapshots"] = [s for s in snapshots if s.get("Tags")]
 data["buckets"] = buckets()
-json.dump(ordered(data), sys.stdout, default=str, sort_keys=True)
+data = ordered(data)
+# moto keeps the ACL that came with a VPC, and the tags of whatever is gone.
+vpcs = {vpc["VpcId"] for vpc in data["ec2:Vpcs"]}
+data["ec2:NetworkAcls"] = [acl for acl in data["ec2:NetworkAcls"] if acl["VpcId"] in vpcs]
+tags = data.pop("ec2:Tags")
+there = json.dumps(data, default=str)
+data["ec2:Tags"] = [tag for tag in tags if f'"{tag["ResourceId"]}"' in there]
+json.dump(data, sys.stdout, default=str, sort_keys=True)

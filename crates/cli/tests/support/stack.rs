@@ -43,6 +43,7 @@ impl Stack {
         if !tools_are_here(test) {
             return None;
         }
+        trunkline_local();
         let repository = format!("file://{}", checkout().display());
         let mut stack = Self {
             name: format!("cli-{}-{test}", std::process::id()),
@@ -86,6 +87,11 @@ impl Stack {
         trunkline_tools::cache_dir().join("local").join(&self.name)
     }
 
+    /// Where moto is, to look past the front.
+    pub(crate) fn moto(&self) -> &str {
+        &self.moto
+    }
+
     /// The variables that point a program at the stack.
     pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
@@ -122,7 +128,12 @@ impl Stack {
 
     /// The calls that the front has seen.
     pub(crate) fn record(&self) -> Vec<Value> {
-        let record = self.front("GET", "record", &Value::Null);
+        self.record_since(0)
+    }
+
+    /// Those behind the call number `n`.
+    pub(crate) fn record_since(&self, n: u64) -> Vec<Value> {
+        let record = self.front("GET", &format!("record?since={n}"), &Value::Null);
         serde_json::from_value(record).unwrap()
     }
 
@@ -148,6 +159,17 @@ impl Stack {
     /// Sets the faults; `json!([])` for none.
     pub(crate) fn faults(&self, faults: &Value) {
         self.front("PUT", "faults", faults);
+    }
+
+    /// Adds faults to those that are set; with `"app"` they are for the program
+    /// whose `AWS_SDK_UA_APP_ID` it is alone.
+    pub(crate) fn add_faults(&self, faults: &Value) {
+        self.front("POST", "faults", faults);
+    }
+
+    /// Removes the faults of one application id.
+    pub(crate) fn remove_faults(&self, app: &str) {
+        self.front("DELETE", &format!("faults?app={app}"), &Value::Null);
     }
 
     /// Changes the settings: `{"latency_ms", "visibility_ms", "pace"}`; what is
@@ -212,11 +234,16 @@ impl Stack {
         self.kubectl(environment, &args).exits(0).json()
     }
 
-    /// The writes that a cluster's API server has seen, as audit events.
+    /// The writes that a cluster's API server has seen, as audit events; of one
+    /// that is gone those of its whole life.
     pub(crate) fn audit(&self, environment: &str) -> Vec<Value> {
         let status = self.status();
-        let cluster = &status["clusters"][format!("trunkline-{environment}")];
-        let log = fs::read_to_string(cluster["audit_log"].as_str().unwrap()).unwrap();
+        let cluster = format!("trunkline-{environment}");
+        let log = match status["clusters"][&cluster]["audit_log"].as_str() {
+            Some(log) => PathBuf::from(log),
+            None => self.home().join(format!("logs/{cluster}.audit.log")),
+        };
+        let log = fs::read_to_string(log).unwrap();
         log.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
