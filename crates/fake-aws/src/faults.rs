@@ -21,6 +21,10 @@ pub struct Fault {
     /// from `AWS_SDK_UA_APP_ID` into their user agent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+    /// Only calls whose request names something that contains this: an address
+    /// among its tags, an id, a name, an ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The first matching call that is hit.
     #[serde(default = "one")]
     pub nth: u32,
@@ -101,6 +105,8 @@ pub struct Matched<'a> {
     pub mutating: bool,
     /// The caller's application id.
     pub app: Option<&'a str>,
+    /// What its request names.
+    pub about: &'a [String],
 }
 
 impl Fault {
@@ -110,6 +116,10 @@ impl Fault {
             && is(&self.action, call.action)
             && (call.mutating || !self.mutating)
             && self.app.as_deref().is_none_or(|app| call.app == Some(app))
+            && self
+                .about
+                .as_deref()
+                .is_none_or(|part| call.about.iter().any(|name| name.contains(part)))
     }
 }
 
@@ -273,6 +283,7 @@ mod tests {
             action,
             mutating: action.starts_with("Create"),
             app: None,
+            about: &[],
         }
     }
 
@@ -328,6 +339,21 @@ mod tests {
         assert_eq!(faults.list().len(), 1);
         faults.remove_of("one");
         assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_fault_can_be_for_one_resource() {
+        let faults = Faults::default();
+        faults.add(fault(serde_json::json!({
+            "service": "*", "action": "*", "about": "role/node", "do": {"type": "throttle"}
+        })));
+        let about = |names| Matched {
+            about: names,
+            ..call("eks", "CreateAccessEntry")
+        };
+        let node = ["tl".to_owned(), "tl/arn:aws:iam::1:role/node".to_owned()];
+        assert_eq!(faults.take(about(&node[..1])), None);
+        assert_eq!(faults.take(about(&node)), Some(Effect::Throttle));
     }
 
     #[test]

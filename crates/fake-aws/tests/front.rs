@@ -203,6 +203,7 @@ async fn failing_and_throttling_leave_the_work_undone() {
             action: "*".into(),
             mutating: false,
             app: None,
+            about: None,
             nth: if service == "ec2" { 2 } else { 1 },
             times: 1,
             effect: Effect::Throttle,

@@ -143,6 +143,13 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// Everything that the request names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.address.iter().chain(&self.ids).cloned().collect()
+    }
+}
+
 /// Parameters that hold names and ids, by how AWS calls them.
 fn form_ids(form: &Form) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();

@@ -93,6 +93,7 @@ async fn call(
         action: &action,
         mutating,
         app: app.as_deref(),
+        about: &subject.names(),
     });
     let mut entry = Call {
         n,
