@@ -36,14 +36,14 @@ impl std::error::Error for Wrong {}
 /// Prints an error and gives its code.
 pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
     let (text, code) = report(error);
-    eprintln!("{text}");
+    tell!("{text}");
     ExitCode::from(code)
 }
 
 fn report(error: &anyhow::Error) -> (String, u8) {
     if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
         let report = mistakes.render(words::width());
-        return (format!("{}\nnothing was changed", report.trim_end()), WRONG);
+        return (report.trim_end().to_owned(), WRONG);
     }
     if let Some(Wrong(text)) = error.downcast_ref() {
         return (format!("error: {text}\nnothing was changed"), WRONG);
@@ -65,7 +65,10 @@ fn pipeline(error: &PipelineError) -> (String, u8) {
             WRONG,
         ),
         PipelineError::Spec(_) => unchanged(error.to_string(), WRONG),
-        PipelineError::Preflight(problems) => unchanged(list(problems.iter()), WRONG),
+        PipelineError::Preflight(problems) => {
+            let problems = list(problems.iter());
+            unchanged(format!("AWS cannot make this\n{problems}"), WRONG)
+        }
         PipelineError::Unknown(all) => {
             let lines: Vec<String> = all.iter().map(|(a, why)| format!("{a}: {why}")).collect();
             unchanged(
@@ -73,10 +76,13 @@ fn pipeline(error: &PipelineError) -> (String, u8) {
                 UNKNOWN,
             )
         }
-        PipelineError::NotBootstrapped { bucket } => unchanged(
+        PipelineError::NotBootstrapped {
+            environment,
+            bucket,
+        } => unchanged(
             format!(
                 "the ledger {bucket} is not there\n  do: {}",
-                hint("bootstrap ENV")
+                hint(&format!("bootstrap {environment}"))
             ),
             WRONG,
         ),

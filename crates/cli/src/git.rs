@@ -22,9 +22,12 @@ pub(crate) async fn commit(repository: &str, revision: &str) -> anyhow::Result<S
         .await
         .context("git could not be started; it is needed to resolve a branch to its commit")?;
     if !asked.status.success() {
-        let said = String::from_utf8_lossy(&asked.stderr).trim().to_owned();
+        let said = String::from_utf8_lossy(&asked.stderr);
+        // git explains itself in further lines that say nothing of this case.
+        let said = said.lines().next().unwrap_or("git said nothing").to_owned();
         return Err(Wrong(format!(
-            "{repository} could not be asked for {revision}: {said}"
+            "{repository} could not be asked for {revision}\n  git said: {said}\n  \
+             do: check the URL (--repository) and your access to it"
         ))
         .into());
     }

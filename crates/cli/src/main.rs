@@ -1,6 +1,9 @@
 //! The command line `trunkline`: words, colours and exit codes around the
 //! pipeline. stdout carries results, stderr progress.
 
+#[macro_use]
+mod output;
+
 mod args;
 mod commands;
 mod context;

@@ -30,6 +30,8 @@ pub enum PipelineError {
     /// There is no ledger yet.
     #[error("the ledger {bucket} is not there")]
     NotBootstrapped {
+        /// The environment's name.
+        environment: String,
         /// The bucket's name.
         bucket: String,
     },

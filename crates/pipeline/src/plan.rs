@@ -91,12 +91,13 @@ impl Pipeline {
 
     /// The steps of `plan` that let us in, if what is inside cannot be seen
     /// without them: a run that ended between a cluster and its access entries
-    /// leaves one that answers 401 to us.
+    /// leaves one that answers 401 to us, and 403 if it ended between our entry
+    /// and its policy.
     fn entering(&self, wish: Wish, plan: &Plan) -> Result<Plan, PipelineError> {
         let blind = !plan.unknown.is_empty() || matches!(wish, Wish::Destroyed { .. });
         let entrances: BTreeSet<Address> =
             self.layers.iter().filter_map(AnyLayer::entrance).collect();
-        let opens = |step: &&Step| step.verb == Verb::Create && entrances.contains(&step.address);
+        let opens = |step: &&Step| step.verb != Verb::Delete && entrances.contains(&step.address);
         let steps = plan.steps.iter().filter(opens).filter(|_| blind).cloned();
         let draft = Draft {
             steps: steps.collect(),

@@ -130,6 +130,7 @@ impl Pipeline {
             LeaseError::Taken(holding) => PipelineError::Taken(holding),
             LeaseError::Failed(failure) if failure.kind == FailureKind::Gone => {
                 PipelineError::NotBootstrapped {
+                    environment: claim.environment.clone(),
                     bucket: ledger.bucket().to_string(),
                 }
             }

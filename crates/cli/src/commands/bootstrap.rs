@@ -15,17 +15,17 @@ pub(crate) async fn run(target: &Target, global: &Global) -> anyhow::Result<Exit
     if global.json {
         print_json(&done)?;
     } else if done.is_unchanged() {
-        println!(
+        say!(
             "the ledger is as it should be: s3://{}",
             connection.ledger().bucket()
         );
     } else {
         let verb = if done.created { "made" } else { "repaired" };
-        println!(
+        say!(
             "the ledger was {verb}: s3://{}",
             connection.ledger().bucket()
         );
-        println!("next: {}", hint(&format!("deploy {}", target.environment)));
+        say!("next: {}", hint(&format!("deploy {}", target.environment)));
     }
     Ok(ExitCode::from(exit::DONE))
 }

@@ -17,12 +17,16 @@ pub(crate) async fn run(args: &Deploy, global: &Global) -> anyhow::Result<ExitCo
     let listener = progress.listener();
     let (pipeline, commit) = context::pipeline(&args.target, global, listener).await?;
     let planned = pipeline.plan(Wish::Deployed).await?;
-    let header = Header::new(pipeline.connection().environment(), Some(&commit));
+    let header = Header::new(
+        pipeline.connection().environment(),
+        &args.target,
+        Some(&commit),
+    );
     if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
         if global.json {
             print_json(&walking::Summary::nothing(&planned))?;
         } else {
-            print!("{}", screen::plan::nothing(&header, &planned));
+            say!("{}", screen::plan::nothing(&header, &planned).trim_end());
         }
         return Ok(ExitCode::from(exit::DONE));
     }
@@ -49,18 +53,18 @@ pub(crate) async fn run(args: &Deploy, global: &Global) -> anyhow::Result<ExitCo
 fn up(name: &str, pipeline: &trunkline_pipeline::Pipeline, run: &Run) {
     let took = words::time(run.report.took);
     let critical = words::time(run.report.critical_path.estimate);
-    println!("{name} is up: {took} (critical path {critical})");
+    say!("{name} is up: {took} (critical path {critical})");
     let environment = pipeline.connection().environment();
-    println!("  egress     s3://{}", environment.egress_bucket());
-    println!("  cluster    {}", environment.cluster_name());
-    println!(
+    say!("  egress     s3://{}", environment.egress_bucket());
+    say!("  cluster    {}", environment.cluster_name());
+    say!(
         "  kubectl    {} > kubeconfig",
         hint(&format!("kubeconfig {name}"))
     );
-    println!(
+    say!(
         "  not checked here: what pods do inside (see {})",
         hint(&format!("status {name}"))
     );
-    println!("history: {}", hint(&format!("history {name} {}", run.id)));
-    println!("next: {}", hint(&format!("status {name}")));
+    say!("history: {}", hint(&format!("history {name} {}", run.id)));
+    say!("next: {}", hint(&format!("status {name}")));
 }

@@ -26,12 +26,12 @@ pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitC
         })
         .await?;
     let name = pipeline.connection().environment().name().to_string();
-    let header = Header::new(pipeline.connection().environment(), None);
+    let header = Header::new(pipeline.connection().environment(), &args.target, None);
     if planned.plan.is_empty() && planned.plan.unknown.is_empty() {
         if global.json {
             print_json(&walking::Summary::nothing(&planned))?;
         } else {
-            println!("nothing of {name} is there{}", but(&planned.plan.kept));
+            say!("nothing of {name} is there{}", but(&planned.plan.kept));
         }
         return Ok(ExitCode::from(exit::DONE));
     }
@@ -39,7 +39,9 @@ pub(crate) async fn run(args: &Destroy, global: &Global) -> anyhow::Result<ExitC
     let show = |planned: &Planned| {
         walking::refuse_losses(planned, args.delete_data)?;
         progress.print(&screen::plan::show(&header, planned, false, colour));
-        if planned.plan.unknown.is_empty() && !args.yes {
+        // What would be refused anyway is not asked for.
+        let runs = planned.plan.unknown.is_empty() || !planned.entering.is_empty();
+        if runs && !args.yes {
             ask(&name)?;
         }
         Ok(())
@@ -105,23 +107,23 @@ fn line(kept: &Kept) -> String {
 
 fn say(name: &str, left: &Left, took: &str) {
     if left.still.is_empty() && left.leaks.is_empty() && left.unknown.is_empty() {
-        println!("{took}: nothing of {name} is left{}", but(&left.kept));
+        say!("{took}: nothing of {name} is left{}", but(&left.kept));
         return;
     }
-    println!(
+    say!(
         "{took}: {name} is not wholly gone; kept on purpose{}",
         but(&left.kept)
     );
     for address in &left.still {
-        println!(
+        say!(
             "still there: {address}   run again: {}",
             hint(&format!("destroy {name}"))
         );
     }
     for leak in &left.leaks {
-        println!("left by AWS: {leak}");
+        say!("left by AWS: {leak}");
     }
     for unknown in &left.unknown {
-        println!("could not be looked for: {unknown}");
+        say!("could not be looked for: {unknown}");
     }
 }

@@ -20,9 +20,9 @@ pub(crate) async fn run(args: &History, global: &Global) -> anyhow::Result<ExitC
         if global.json {
             print_json(&runs)?;
         } else {
-            runs.iter().for_each(|run| println!("{}", summary(run)));
+            runs.iter().for_each(|run| say!("{}", summary(run)));
             if runs.is_empty() {
-                println!("no run yet");
+                say!("no run yet");
             }
         }
         return Ok(ExitCode::from(exit::DONE));
@@ -58,11 +58,11 @@ fn summary(run: &RunSummary) -> String {
 }
 
 fn show(record: &RunRecord, step: Option<&Address>) {
-    println!("{}", summary(&record.summary));
+    say!("{}", summary(&record.summary));
     let start = record.summary.started;
     for event in &record.events {
         if let Some(line) = line(event, step) {
-            println!("{:>8}  {line}", words::ago(event.at, start));
+            say!("{:>8}  {line}", words::ago(event.at, start));
         }
     }
 }

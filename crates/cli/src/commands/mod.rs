@@ -32,6 +32,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Prints a result as JSON.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -22,12 +22,19 @@ pub(crate) async fn run(args: &Plan, global: &Global) -> anyhow::Result<ExitCode
     if global.json {
         print_json(&planned.plan)?;
     } else {
-        let header = Header::new(pipeline.connection().environment(), Some(&commit));
-        let colour = screen::colour(&std::io::stdout());
-        print!(
-            "{}",
-            screen::plan::show(&header, &planned, args.detail, colour)
+        let header = Header::new(
+            pipeline.connection().environment(),
+            &args.target,
+            Some(&commit),
         );
+        let colour = screen::colour(&std::io::stdout());
+        say!(
+            "{}",
+            screen::plan::show(&header, &planned, args.detail, colour).trim_end()
+        );
+    }
+    if !args.destroy && !planned.plan.is_empty() {
+        pipeline.preflight().await?;
     }
     let code = match () {
         () if !planned.plan.unknown.is_empty() => exit::UNKNOWN,

@@ -18,19 +18,22 @@ pub(crate) async fn run(target: &Target, global: &Global) -> anyhow::Result<Exit
     if global.json {
         print_json(&status)?;
     } else {
-        println!("{}", Header::new(pipeline.connection().environment(), None));
+        say!(
+            "{}",
+            Header::new(pipeline.connection().environment(), target, None)
+        );
         for layer in &status.layers {
-            println!("{}", layer_line(layer));
+            say!("{}", layer_line(layer));
             for health in &layer.health {
                 let sign = if health.well { '✓' } else { '!' };
                 let name = words::pad(health.address.as_str(), 34);
-                println!("  {sign} {name} {}", words::cut(&health.words, 40));
+                say!("  {sign} {name} {}", words::cut(&health.words, 40));
             }
             for (address, why) in &layer.unknown {
-                println!("  ? {address}: {why}");
+                say!("  ? {address}: {why}");
             }
         }
-        println!("{}", ledger_line(&status));
+        say!("{}", ledger_line(&status));
     }
     let unknown = status.layers.iter().any(|layer| !layer.unknown.is_empty());
     Ok(ExitCode::from(if unknown {

@@ -124,17 +124,20 @@ pub(crate) fn ended_badly(
     environment: &str,
 ) -> Option<ExitCode> {
     for failure in &run.afterwards {
-        eprintln!("warning: {failure}");
+        tell!("warning: {failure}");
     }
     if run.report.is_done() {
         return None;
     }
-    eprint!("{}", failure::show(run, command, environment));
+    let failures = failure::show(run, command, environment);
+    if !failures.is_empty() {
+        tell!("{}", failures.trim_end());
+    }
     let again = hint(&format!("{command} {environment}"));
     if stop.is_asked() {
         let left = run.report.steps.len() - run.report.done();
-        eprintln!("stopped: {} steps done, {left} to go", run.report.done());
-        eprintln!("go on:  {again}   (it goes on from here)");
+        tell!("stopped: {} steps done, {left} to go", run.report.done());
+        tell!("go on:  {again}   (it goes on from here)");
         return Some(ExitCode::from(exit::STOPPED));
     }
     Some(ExitCode::from(exit::FAILED))

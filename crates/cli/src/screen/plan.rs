@@ -5,11 +5,12 @@ use std::fmt;
 use trunkline_pipeline::{Change, Environment, Kept, Plan, Planned, Step, Verb, Wish};
 
 use super::words;
-use crate::context::hint;
+use crate::{args::Target, context::hint};
 
 /// The first line: which environment, where, at which commit.
 pub(crate) struct Header {
     name: String,
+    target: String,
     line: String,
 }
 
@@ -19,7 +20,7 @@ const SHORT: usize = 4;
 const COLUMN: usize = 36;
 
 impl Header {
-    pub(crate) fn new(environment: &Environment, commit: Option<&str>) -> Self {
+    pub(crate) fn new(environment: &Environment, target: &Target, commit: Option<&str>) -> Self {
         let mut line = format!(
             "{} · {} · account {} · EKS {}",
             environment.name(),
@@ -32,6 +33,7 @@ impl Header {
         }
         Self {
             name: environment.name().to_string(),
+            target: target.environment.clone(),
             line,
         }
     }
@@ -67,13 +69,13 @@ pub(crate) fn show(header: &Header, planned: &Planned, detail: bool, colour: boo
             line(&mut text, step, detail, &paint);
         }
     }
-    remarks(&mut text, plan);
+    remarks(&mut text, planned);
     text.push_str(&format!("\n{}\n", summary_line(plan)));
     match planned.wish {
         Wish::Deployed if plan.unknown.is_empty() => {
             text.push_str(&format!(
                 "Run: {}\n",
-                hint(&format!("deploy {}", header.name))
+                hint(&format!("deploy {}", header.target))
             ));
         }
         _ => {}
@@ -90,13 +92,13 @@ pub(crate) fn summary(header: &Header, planned: &Planned) -> String {
     )
 }
 
-/// Nothing to do.
+/// Nothing to do; what is not ours is said all the same.
 pub(crate) fn nothing(header: &Header, planned: &Planned) -> String {
     let took = words::time(planned.observed_in);
-    format!(
-        "{} is as wished: {} resources ({took})\n",
-        header.name, planned.plan.present
-    )
+    let present = words::count(planned.plan.present, "resource");
+    let mut text = format!("{} is as wished: {present} ({took})\n", header.name);
+    remarks(&mut text, planned);
+    text
 }
 
 fn observed(planned: &Planned) -> String {
@@ -167,7 +169,8 @@ fn change_line(change: &Change, detail: bool) -> String {
 }
 
 /// What is not a step: foreign, kept, unknown.
-fn remarks(text: &mut String, plan: &Plan) {
+fn remarks(text: &mut String, planned: &Planned) {
+    let plan = &planned.plan;
     if !plan.foreign.is_empty() {
         text.push_str("\nnot mine, left alone\n");
         for foreign in &plan.foreign {
@@ -187,7 +190,15 @@ fn remarks(text: &mut String, plan: &Plan) {
         }
     }
     if !plan.unknown.is_empty() {
-        text.push_str("\ncould not be read: nothing is planned for it, a deploy would refuse\n");
+        text.push_str(&match planned.entering.steps.first() {
+            None => {
+                "\ncould not be read: nothing is planned for it, a run would refuse\n".to_owned()
+            }
+            Some(step) => format!(
+                "\ncould not be read yet: {} comes first, then a plan is made anew\n",
+                words::resource(&step.address)
+            ),
+        });
         for (address, why) in &plan.unknown {
             text.push_str(&words::wrap(
                 &format!("  ? {address}: {why}"),
@@ -273,6 +284,7 @@ mod tests {
         let line = "sandbox · eu-central-1 · account 1234…9012 · EKS 1.35 · commit 3f9c2e1";
         Header {
             name: "sandbox".into(),
+            target: "sandbox".into(),
             line: line.into(),
         }
     }

@@ -1,13 +1,13 @@
 //! Progress of a run on stderr.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use trunkline_pipeline::{Address, Event, Happening, Listener, Verb};
+use trunkline_pipeline::{Address, Event, FailureKind, Happening, Listener, Verb};
 
 use super::words;
 
@@ -22,6 +22,10 @@ struct State {
     how: How,
     start: Instant,
     running: BTreeMap<(Address, Verb), Running>,
+    /// What was only stopped: what comes after it is no news.
+    stopped: BTreeSet<Address>,
+    /// Nothing is painted before the first step: a question may be asked.
+    walking: bool,
     total: usize,
     done: usize,
 }
@@ -70,6 +74,8 @@ impl Progress {
             how,
             start,
             running: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            walking: false,
             total: 0,
             done: 0,
         };
@@ -86,9 +92,9 @@ impl Progress {
     pub(crate) fn print(&self, text: &str) {
         match &self.lock().how {
             How::Silent => {}
-            How::Plain => eprint!("{text}"),
+            How::Plain => tell!("{}", text.trim_end_matches('\n')),
             How::Terminal { lines, .. } => {
-                lines.suspend(|| eprint!("{text}"));
+                lines.suspend(|| tell!("{}", text.trim_end_matches('\n')));
             }
         }
     }
@@ -157,10 +163,21 @@ impl State {
                 verb,
                 failure,
                 ..
+            } if failure.kind == FailureKind::Stopped && failure.cause.code.is_empty() => {
+                self.stopped.insert(address.clone());
+                let line = format!("{} stopped", name(address, *verb));
+                self.ended(address, *verb, '■', &line);
+            }
+            Happening::Failed {
+                address,
+                verb,
+                failure,
+                ..
             } => {
                 let line = format!("{} {failure}", name(address, *verb));
                 self.ended(address, *verb, '✗', &line);
             }
+            Happening::Skipped { because, .. } if self.stopped.contains(because) => {}
             Happening::Skipped {
                 address,
                 verb,
@@ -178,13 +195,14 @@ impl State {
 
     fn started(&mut self, address: &Address, verb: Verb) {
         let now = Instant::now();
+        self.walking = true;
         let line = match &self.how {
             How::Terminal { lines, last, .. } => {
                 let line = ProgressBar::new_spinner().with_style(style(" {msg}"));
                 Some(lines.insert_before(last, line))
             }
             How::Plain => {
-                eprintln!("{} ● {verb} {address}", self.clock());
+                tell!("{} ● {verb} {address}", self.clock());
                 None
             }
             How::Silent => None,
@@ -207,7 +225,7 @@ impl State {
             if plain && running.said.elapsed() >= SAY_AGAIN {
                 running.said = Instant::now();
                 let since = words::time(running.since.elapsed());
-                eprintln!("{clock} … {address} {since}, waiting: {what}");
+                tell!("{clock} … {address} {since}, waiting: {what}");
             }
         }
         self.repaint();
@@ -228,7 +246,7 @@ impl State {
     fn say(&self, sign: char, line: &str) {
         match &self.how {
             How::Silent => {}
-            How::Plain => eprintln!("{} {sign} {line}", self.clock()),
+            How::Plain => tell!("{} {sign} {line}", self.clock()),
             How::Terminal { lines, colour, .. } => {
                 let code = match sign {
                     '✓' => 32,
@@ -253,6 +271,9 @@ impl State {
         let How::Terminal { last, .. } = &self.how else {
             return;
         };
+        if !self.walking {
+            return;
+        }
         for ((address, verb), running) in &self.running {
             let since = words::time(running.since.elapsed());
             let waiting = match running.waits_for.as_str() {
