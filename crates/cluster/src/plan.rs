@@ -107,7 +107,7 @@ pub(crate) fn plan(
 }
 
 /// A destroy looks inside first, so it may have to enter: a run may have ended
-/// between the cluster and its entries.
+/// between the cluster and its entries, or between an entry and its policy.
 fn entering(
     wanted: &ClusterWish,
     entries: &[EntryWish],
@@ -117,8 +117,12 @@ fn entering(
 ) -> Option<Step<Action>> {
     let open = matches!(is.status, Status::Active | Status::Updating);
     let own = entries.iter().find(|entry| entry.principal == deployer)?;
-    let absent = matches!(seen.entry(deployer), Observed::Absent);
-    (open && absent).then(|| entry_step(Verb::Create, own, wanted).because("to look inside"))
+    let verb = match seen.entry(deployer) {
+        Observed::Absent => Verb::Create,
+        Observed::Present { value, .. } if !value.policies.contains(&own.policy) => Verb::Update,
+        Observed::Present { .. } | Observed::Unknown(_) => return None,
+    };
+    open.then(|| entry_step(verb, own, wanted).because("to look inside"))
 }
 
 fn deployed(

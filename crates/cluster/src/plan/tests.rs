@@ -295,7 +295,19 @@ fn a_destroy_enters_first_where_nobody_has_entered() {
         draft.steps[1].after.contains(&own),
         "and the cluster goes after it"
     );
+    // One that lets us do nothing yet.
+    let wish = spec().entries(marks).into_iter();
+    let mut wish = wish.filter(|wish| wish.principal == spec().deployer);
+    let entry = Entry {
+        policies: BTreeSet::new(),
+        ..entry_as_wished(&wish.next().unwrap())
+    };
+    seen.entries = Ok([(spec().deployer, Observed::one(entry))].into());
+    let draft = planned(DESTROYED, &seen);
+    assert_eq!(draft.steps[0].address, own);
+    assert_eq!(draft.steps[0].verb, Verb::Update);
     // A cluster that is still being made holds nothing to look at.
+    seen.entries = Ok(BTreeMap::new());
     seen.cluster = Observed::one(ClusterState {
         status: Status::Creating,
         ..cluster_of(&seen)
@@ -345,7 +357,7 @@ proptest! {
             let own = spec().deployer_entry();
             let goes_or_enters = |s: &Step<Action>| match s.action {
                 Action::Delete { .. } => true,
-                Action::Enter(_) => s.verb == Verb::Create && s.address == own,
+                Action::Enter(_) => s.verb != Verb::Delete && s.address == own,
                 _ => false,
             };
             prop_assert!(draft.steps.iter().all(goes_or_enters));
