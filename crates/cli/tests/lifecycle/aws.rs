@@ -170,7 +170,8 @@ fn routes(look: &Look<'_>) {
             .map(|one| one["SubnetId"].as_str().unwrap())
             .collect();
         let mut wanted: Vec<_> = subnets.into_iter().map(|name| look.subnet(name)).collect();
-        (found.sort(), wanted.sort());
+        found.sort();
+        wanted.sort();
         assert_eq!(found, wanted, "{name}");
         tables.push(table["RouteTableId"].as_str().unwrap());
     }

@@ -119,16 +119,18 @@ pub(crate) fn kill(signal: &str, pid: u32) {
     assert!(status.success());
 }
 
-/// The whole text of every file under a folder.
-pub(crate) fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// Every file under a folder as text.
+pub(crate) fn texts(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         if kind.is_dir() {
             found.extend(texts(&path));
         } else if kind.is_file() {
-            let name = path.display().to_string();
-            found.push((name, std::fs::read(path).unwrap_or_default()));
+            // A log may go while it is looked for.
+            let text = std::fs::read(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            found.push((path.display().to_string(), text));
         }
     }
     found
