@@ -84,8 +84,10 @@ async fn in_step(spec: &WorkloadsSpec, cluster: &Cluster, cx: &Applying) -> Resu
 async fn delete_application(cluster: &Cluster, cx: &Applying) -> Result<(), Failure> {
     let target = application_ref();
     let notify = |words: &str| cx.waiting_for(words);
-    let cascade = Propagation::Foreground;
-    let deleting = cluster.delete_and_wait(&target, cascade, CASCADE_AT_MOST, &notify);
+    // Argo CD's finalizer is the cascade. Kubernetes' own would wait until its
+    // garbage collector has heard of this kind, which takes up to 30 s.
+    let background = Propagation::Background;
+    let deleting = cluster.delete_and_wait(&target, background, CASCADE_AT_MOST, &notify);
     match cx.wait("Argo CD to delete what it made", deleting).await {
         Err(failure) if failure.kind == FailureKind::Stopped && !cx.is_stopping() => {
             cx.events().note(format!(
