@@ -176,6 +176,7 @@ impl Pipeline {
             }
             settle(&entering, &report, &BTreeSet::new(), &intents).await?;
             fresh = self.plan_inside(shown.wish, stop).await?;
+            settle_seen(&fresh, &intents).await?;
         }
         let report = self.walk(&fresh, &intents, events, lease, stop).await;
         self.ended(id, &fresh, report, &intents, journal, stop)
