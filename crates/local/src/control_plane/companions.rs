@@ -42,12 +42,10 @@ pub(super) struct Companions {
 }
 
 impl Companions {
-    /// Starts them. The definitions that a cluster of Auto Mode has from the
-    /// start are there when this returns.
-    pub(super) async fn start(needs: Needs<'_>) -> Result<Self> {
+    /// Starts them. What the stand-in installs is there already.
+    pub(super) fn start(needs: Needs<'_>) -> Result<Self> {
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        auto_mode::install(&needs.admin).await?;
         let (auto_mode, cluster) = (needs.auto_mode(), needs.wanted.cluster.clone());
         let cancelled = cancel.clone();
         tasks.spawn(async move {

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use kube::Client;
 use kube::config::Kubeconfig;
 use tokio::sync::Mutex;
+use trunkline_fake_aws::auto_mode;
 use trunkline_fake_aws::eks::{ControlPlane, ControlPlanes, Endpoint};
 use trunkline_fake_aws::front::Front;
 use trunkline_tools::Tool;
@@ -112,7 +113,7 @@ impl LocalControlPlanes {
         }
         let folder = self.folder(&wanted.cluster)?;
         let started = self.start_with_free_ports(wanted, &folder).await?;
-        let companions = self.companions(wanted, &folder, started.admin).await?;
+        let companions = self.companions(wanted, &folder, started.admin)?;
         let state = ClusterState {
             url: started.url.clone(),
             kubeconfig: folder.kubeconfig("admin"),
@@ -134,7 +135,7 @@ impl LocalControlPlanes {
         })
     }
 
-    async fn companions(
+    fn companions(
         &self,
         wanted: &ControlPlane,
         folder: &Folder,
@@ -155,7 +156,6 @@ impl LocalControlPlanes {
             tools: &self.options.tools,
             supervisor: &self.supervisor,
         })
-        .await
     }
 
     async fn start_with_free_ports(
@@ -282,6 +282,9 @@ impl Start<'_> {
             Probe::Healthy(&admin, "/readyz"),
         )
         .await?;
+        // Before the controllers: the garbage collector looks for new kinds only
+        // every 30 s, and until it knows NodePools it does not let them go.
+        auto_mode::install(&admin).await?;
         self.start(programs.controller_manager()?).await?;
         self.start(programs.scheduler()?).await?;
         self.start(programs.kwok()?).await?;
