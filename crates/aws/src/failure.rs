@@ -35,8 +35,10 @@ where
                 // A HEAD has no body, so no code: the status is all there is.
                 cause.code = status.to_string();
             }
-            let failure = Failure::new(kind_of(&cause.code, &cause.message, status), cause);
-            if status < 500 {
+            let kind = kind_of(&cause.code, &cause.message, status);
+            let failure = Failure::new(kind, cause);
+            // Throttling is said with 503 by EC2 and S3, and refuses the request.
+            if status < 500 || kind == FailureKind::Throttled {
                 failure.clear()
             } else {
                 failure

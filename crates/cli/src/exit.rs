@@ -98,6 +98,11 @@ fn pipeline(error: &PipelineError) -> (String, u8) {
                 WRONG,
             )
         }
+        PipelineError::Entered(inner) => {
+            let (text, code) = pipeline(inner);
+            let told = "our access entry was made, nothing else was changed";
+            (text.replace("nothing was changed", told), code)
+        }
         PipelineError::Plan(_) => unchanged(format!("{error}: this is a bug"), FAILED),
         PipelineError::Failed(failure) => failed(failure),
     }

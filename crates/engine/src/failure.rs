@@ -130,6 +130,17 @@ impl Failure {
         self
     }
 
+    /// The same failure as the last of several tries: what an earlier one may
+    /// have left is still unknown.
+    #[must_use]
+    pub fn after(mut self, unclear: &mut bool) -> Self {
+        if *unclear && self.left == Left::Clear {
+            self.left = Left::Unknown;
+        }
+        *unclear |= self.is_unclear();
+        self
+    }
+
     /// Whether trying again may help without anybody doing anything.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -206,6 +217,15 @@ mod tests {
         assert!(failure.is_unclear());
         assert!(!failure.clone().clear().is_unclear());
         assert!(!failure.remains("elastic ip c").is_unclear());
+    }
+
+    #[test]
+    fn a_clear_last_try_does_not_hide_an_unclear_earlier_one() {
+        let passing = || Failure::new(FailureKind::Retry, Cause::default());
+        let mut unclear = false;
+        assert!(!passing().clear().after(&mut unclear).is_unclear());
+        assert!(passing().after(&mut unclear).is_unclear());
+        assert!(passing().clear().after(&mut unclear).is_unclear());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trunkline_ids::Address;
 
-use crate::{Applying, Failure, FailureKind};
+use crate::{Applying, Failure, FailureKind, Left};
 
 /// "I am about to create this", written before the request leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,10 +142,17 @@ impl<'a> Create<'a> {
         self.cx.waiting_for("whether the lost request did its work");
         match self.look(find, self.cx.consistency_window()).await? {
             Some(found) => Ok(found),
-            None => create().await,
+            None => {
+                // A request of its own: whoever looks for it later must know
+                // when it was sent.
+                self.cx.intents().intend(self.address).await?;
+                create().await
+            }
         }
     }
 
+    /// None only if a look at the end of the window was answered: a look that
+    /// failed does not say that nothing is there.
     async fn look<T, F>(
         &self,
         find: &(impl Fn() -> F + Send),
@@ -158,14 +165,21 @@ impl<'a> Create<'a> {
         let until = tokio::time::Instant::now() + window;
         let mut pause = LOOK_AGAIN;
         loop {
-            match find().await {
+            let unread = match find().await {
                 Ok(Some(found)) => return Ok(Some(found)),
-                Err(failure) if !failure.is_passing() => return Err(failure),
-                Ok(None) | Err(_) => {}
-            }
+                Ok(None) => None,
+                // Whatever the look says of itself, the create is unclear.
+                Err(mut failure) => {
+                    failure.left = Left::Unknown;
+                    if !failure.is_passing() {
+                        return Err(failure);
+                    }
+                    Some(failure)
+                }
+            };
             let now = tokio::time::Instant::now();
             if now >= until {
-                return Ok(None);
+                return unread.map_or(Ok(None), Err);
             }
             self.cx.pause(pause.min(until - now)).await?;
             pause = (pause * 2).min(LOOK_LATER);

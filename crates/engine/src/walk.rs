@@ -336,11 +336,14 @@ impl Walk<'_> {
 
     async fn tries(&self, step: &Step, cx: &Applying) -> (Result<Outputs, Failure>, u32) {
         let mut attempt = 1;
+        let mut unclear = false;
         loop {
             let result = tokio::select! {
                 result = self.performer.perform(step, cx) => result,
                 () = self.stop.hard.cancelled() => Err(Failure::stopped("stopped at once")),
             };
+            // A clear refusal does not tell what an earlier try has done.
+            let result = result.map_err(|failure| failure.after(&mut unclear));
             let failure = match result {
                 Err(failure) if failure.is_passing() && attempt < self.options.attempts => failure,
                 ended => return (ended, attempt),

@@ -181,11 +181,23 @@ async fn an_rdb_without_its_aof_is_not_started_over() {
     let refused = site.start().output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let words = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        words.contains("holds dump.rdb but no appendonlydir"),
-        "{words}"
-    );
+    assert!(words.contains("dump.rdb is there but not"), "{words}");
     assert_eq!(fs::read(site.path("data/dump.rdb")).unwrap(), b"REDIS0011");
+}
+
+#[tokio::test]
+async fn an_aof_without_its_manifest_is_not_overwritten() {
+    let Some(site) = Site::new("an_aof_without_its_manifest_is_not_overwritten").await else {
+        return;
+    };
+    fs::create_dir_all(site.path("data/appendonlydir")).unwrap();
+    let incr = site.path("data/appendonlydir/appendonly.aof.1.incr.aof");
+    fs::write(&incr, "*1\r\n$4\r\nPING\r\n").unwrap();
+    let refused = site.start().output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(words.contains("appendonly.aof.manifest"), "{words}");
+    assert!(fs::read(incr).unwrap().starts_with(b"*1"));
 }
 
 #[tokio::test]

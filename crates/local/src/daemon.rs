@@ -231,7 +231,7 @@ fn clear(paths: &Paths) -> Result<()> {
         fs::create_dir_all(&folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    fs::remove_dir_all(paths.clusters())
+    crate::argo_cd::remove(&paths.clusters())
         .and_then(|()| fs::create_dir_all(paths.clusters()))
         .with_context(|| format!("{} cannot be cleared", paths.clusters().display()))
 }

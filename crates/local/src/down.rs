@@ -70,7 +70,7 @@ pub(crate) fn stop(paths: &Paths) -> Result<Stopped> {
         remove(fs::remove_file(&file)).with_context(|| format!("{} stays", file.display()))?;
     }
     let clusters = paths.clusters();
-    remove(fs::remove_dir_all(&clusters))
+    remove(crate::argo_cd::remove(&clusters))
         .with_context(|| format!("{} stays", clusters.display()))?;
     Ok(stopped)
 }

@@ -61,6 +61,8 @@ fn variables(state: &State, addresses: &Addresses) -> Result<BTreeMap<&'static s
         ("AWS_ACCESS_KEY_ID", addresses.access_key_id.clone()),
         ("AWS_SECRET_ACCESS_KEY", addresses.secret_access_key.clone()),
         ("AWS_REGION", REGION.to_owned()),
+        // boto3 and the AWS CLI read this one only.
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         // No profile of the user's may reach into a rehearsal.
         ("AWS_CONFIG_FILE", "/dev/null".to_owned()),

@@ -87,8 +87,10 @@ impl Doer<'_> {
     {
         let until = tokio::time::Instant::now() + self.cx.consistency_window();
         let mut pause = FIRST_PAUSE;
+        let mut unclear = false;
         loop {
-            let failure = match call().await.map_err(not_known_yet) {
+            let ended = call().await.map_err(not_known_yet);
+            let failure = match ended.map_err(|failure| failure.after(&mut unclear)) {
                 Err(failure) if may(&failure) => failure,
                 ended => return ended,
             };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use trunkline_aws::{Aws, EksToken, Open};
-use trunkline_engine::{Failure, Observing, Presence};
+use trunkline_engine::{Failure, FailureKind, Observing, Presence};
 use trunkline_environment::Environment;
 use trunkline_ids::{ClusterEndpoint, Outputs};
 use trunkline_ledger::{Bootstrapped, Ledger};
@@ -152,10 +152,13 @@ pub async fn token(environment: &Environment) -> Result<EksToken, Failure> {
 /// Who may not ask IAM is taken at the word of STS, which is right for every
 /// role without a path.
 async fn principal(aws: &Aws, arn: &str) -> Result<String, PipelineError> {
-    if let Some(role) = trunkline_cluster::role_of_session(arn)
-        && let Ok(arn) = trunkline_access::role_arn_by_name(aws, role).await
-    {
-        return Ok(arn.to_string());
+    if let Some(role) = trunkline_cluster::role_of_session(arn) {
+        match trunkline_access::role_arn_by_name(aws, role).await {
+            Ok(arn) => return Ok(arn.to_string()),
+            Err(failure) if matches!(failure.kind, FailureKind::Denied | FailureKind::Gone) => {}
+            // A guess would take the entry of the right principal away.
+            Err(failure) => return Err(failure.clear().into()),
+        }
     }
     trunkline_cluster::principal_of(arn).map_err(|error| PipelineError::Spec(error.to_string()))
 }

@@ -5,7 +5,8 @@ use trunkline_engine::{Failure, PlanError};
 use trunkline_ids::Address;
 use trunkline_ledger::Holding;
 
-/// Nothing was changed when one of these is returned.
+/// Nothing was changed when one of these is returned, but for
+/// [`Entered`](Self::Entered).
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The credentials are of another account than the file pins.
@@ -44,6 +45,10 @@ pub enum PipelineError {
     /// Steps would lose data, and nobody said that they may.
     #[error("data would be lost")]
     LosesData(Vec<(Address, String)>),
+    /// Our access entry was made, and then this kept the run from going on.
+    /// The one case in which something was changed.
+    #[error("{0}")]
+    Entered(Box<PipelineError>),
     /// A mistake of a layer.
     #[error(transparent)]
     Plan(#[from] PlanError),

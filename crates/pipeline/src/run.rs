@@ -158,6 +158,7 @@ impl Pipeline {
         let (mut fresh, intents) = (fresh?, Arc::new(intents?));
         self.refuse_unknown(&fresh)?;
         refuse_more(&shown.plan, &fresh.plan)?;
+        refuse_losses(shown, &fresh)?;
         settle_seen(&fresh, &intents).await?;
         let journal = ledger.journal(self.start(id, shown.wish, holder)).await?;
         let events = self.events.and(journal.listener());
@@ -174,9 +175,24 @@ impl Pipeline {
                     .ended(id, &entering, report, &intents, journal, stop)
                     .await;
             }
-            settle(&entering, &report, &BTreeSet::new(), &intents).await?;
-            fresh = self.plan_inside(shown.wish, stop).await?;
-            settle_seen(&fresh, &intents).await?;
+            let inside = async {
+                settle(&entering, &report, &BTreeSet::new(), &intents).await?;
+                let inside = self.plan_inside(shown, stop).await?;
+                settle_seen(&inside, &intents).await?;
+                Ok::<_, PipelineError>(inside)
+            };
+            fresh = match inside.await {
+                Ok(inside) => inside,
+                Err(error) => {
+                    let outcome = match stop.is_asked() {
+                        true => RunOutcome::Stopped,
+                        false => RunOutcome::Failed,
+                    };
+                    // The error itself matters more than a journal's.
+                    let _ = journal.finish(outcome, Some(error.to_string())).await;
+                    return Err(PipelineError::Entered(Box::new(error)));
+                }
+            };
         }
         let report = self.walk(&fresh, &intents, events, lease, stop).await;
         self.ended(id, &fresh, report, &intents, journal, stop)
@@ -208,13 +224,17 @@ impl Pipeline {
 
     /// Plans anew once we were let in. A new access entry takes some seconds
     /// to be known to the API server.
-    async fn plan_inside(&self, wish: Wish, stop: &Stop) -> Result<Planned, PipelineError> {
+    async fn plan_inside(&self, shown: &Planned, stop: &Stop) -> Result<Planned, PipelineError> {
         self.events
             .note("let in: planning anew with what is inside");
         let until = tokio::time::Instant::now() + CONSISTENCY_WINDOW;
         loop {
-            let planned = self.plan(wish).await?;
-            let refused = self.refuse_unknown(&planned);
+            let planned = self.plan(shown.wish).await?;
+            // We were let in: nothing is excused any more.
+            let refused = match planned.plan.unknown.as_slice() {
+                [] => refuse_losses(shown, &planned),
+                unknown => Err(PipelineError::Unknown(unknown.to_vec())),
+            };
             if refused.is_ok() || stop.is_asked() || tokio::time::Instant::now() >= until {
                 return refused.map(|()| planned);
             }
@@ -329,6 +349,28 @@ fn refuse_more(shown: &Plan, fresh: &Plan) -> Result<(), PipelineError> {
     }
 }
 
+/// What would be lost was shown, or is asked for: between the two looks a
+/// cluster may have become protected.
+fn refuse_losses(shown: &Planned, fresh: &Planned) -> Result<(), PipelineError> {
+    if matches!(fresh.wish, Wish::Destroyed { with_data: true }) {
+        return Ok(());
+    }
+    let known: BTreeSet<Address> = shown
+        .losses()
+        .into_iter()
+        .map(|(address, _)| address)
+        .collect();
+    let losses = fresh.losses().into_iter();
+    let more: Vec<_> = losses
+        .filter(|(address, _)| !known.contains(address))
+        .collect();
+    if more.is_empty() {
+        Ok(())
+    } else {
+        Err(PipelineError::LosesData(more))
+    }
+}
+
 /// Removes the intents of everything that is there. Before the walk: once this
 /// run deletes such a thing, its intent would say that it may still come.
 async fn settle_seen(planned: &Planned, intents: &LedgerIntents) -> Result<(), PipelineError> {
@@ -347,13 +389,18 @@ async fn settle(
     unseen: &BTreeSet<Address>,
     intents: &LedgerIntents,
 ) -> Result<(), Failure> {
-    let steps = planned.plan.steps.iter().zip(&report.steps);
-    let ended = steps.filter(|(step, end)| match &end.outcome {
-        Outcome::Done => !unseen.contains(&step.address),
-        Outcome::Failed(failure, _) => failure.left == LeftBehind::Clear,
-        Outcome::Skipped(_) | Outcome::NotStarted => false,
-    });
-    intents.settle(ended.map(|(step, _)| &step.address)).await
+    // An address has one intent and may have two steps: a delete and a create.
+    let (mut ended, mut open) = (BTreeSet::new(), BTreeSet::new());
+    for (step, end) in planned.plan.steps.iter().zip(&report.steps) {
+        let is_known = match &end.outcome {
+            Outcome::Done => !unseen.contains(&step.address),
+            Outcome::Failed(failure, _) => failure.left == LeftBehind::Clear,
+            Outcome::Skipped(_) | Outcome::NotStarted => false,
+        };
+        let addresses = if is_known { &mut ended } else { &mut open };
+        addresses.insert(&step.address);
+    }
+    intents.settle(ended.difference(&open).copied()).await
 }
 
 async fn close(journal: Journal, report: &Report, stop: &Stop) -> Result<(), Failure> {

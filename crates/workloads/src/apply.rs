@@ -8,11 +8,11 @@ use rand::RngCore;
 use serde_json::json;
 use trunkline_engine::{Applying, Failure, FailureKind};
 use trunkline_ids::Outputs;
-use trunkline_objects::{Cluster, Conflicts, Created, Inventory, Object, Propagation};
+use trunkline_objects::{Cluster, Conflicts, Created, Inventory, Kind, Object, Propagation};
 
 use crate::{
     plan::Action,
-    spec::{CASCADE, WorkloadsSpec, application_ref, secret_address, secret_ref},
+    spec::{CASCADE, REDIS, WorkloadsSpec, application_ref, secret_address, secret_ref},
     sync,
 };
 
@@ -33,8 +33,9 @@ pub(crate) async fn apply(
         Action::CreateSecret => create_secret(spec, cluster).await?,
         Action::ApplyProject => put(cluster, inventory, &spec.project()).await?,
         Action::ApplyApplication => {
+            let written = Timestamp::now();
             put(cluster, inventory, &spec.application()).await?;
-            in_step(spec, cluster, cx).await?;
+            in_step(spec, cluster, written, cx).await?;
         }
         Action::DeleteApplication => delete_application(cluster, cx).await?,
         Action::DeleteProject => {
@@ -66,21 +67,50 @@ async fn create_secret(spec: &WorkloadsSpec, cluster: &Cluster) -> Result<(), Fa
     }
 }
 
-async fn in_step(spec: &WorkloadsSpec, cluster: &Cluster, cx: &Applying) -> Result<(), Failure> {
+async fn in_step(
+    spec: &WorkloadsSpec,
+    cluster: &Cluster,
+    written: Timestamp,
+    cx: &Applying,
+) -> Result<(), Failure> {
     let target = application_ref();
     let commit = spec
         .commit
         .as_deref()
         .ok_or_else(|| Failure::bug("an application without a commit"))?;
-    let judge = |found: Option<&Object>| sync::judge(found, commit, Timestamp::now());
+    sync_again(cluster, commit).await?;
+    let judge =
+        |found: Option<&Object>| sync::judge(found, commit, Some(written), Timestamp::now());
     let notify = |words: &str| cx.waiting_for(words);
     let waiting = cluster.wait(&target, SYNC_AT_MOST, judge, &notify);
     cx.wait("Argo CD", waiting).await.map(|_| ())
 }
 
+/// Argo CD leaves a commit alone whose sync has failed once, whatever the
+/// reason was: a deploy of the same commit starts the sync itself.
+async fn sync_again(cluster: &Cluster, commit: &str) -> Result<(), Failure> {
+    let target = application_ref();
+    let Some(live) = cluster.get(&target).await? else {
+        return Ok(());
+    };
+    if live.at("/operation").is_some() || sync::failed_operation(&live, commit).is_none() {
+        return Ok(());
+    }
+    let policy = live.at("/spec/syncPolicy");
+    let of_policy = |name: &str| policy.and_then(|policy| policy.get(name)).cloned();
+    let operation = json!({"operation": {
+        "initiatedBy": {"username": "trunkline"},
+        "sync": {"revision": commit, "prune": true, "syncOptions": of_policy("syncOptions")},
+        "retry": of_policy("retry"),
+    }});
+    cluster.patch(&target, &operation).await.map(|_| ())
+}
+
 /// Argo CD deletes what the application made, by its finalizer. When it
 /// cannot (its controller is gone, its project is missing) a destroy must not
-/// hang: the finalizer is taken off and the rest goes with the cluster.
+/// hang: the finalizer is taken off, Redis is stopped, and the rest goes with
+/// the cluster. A pod that nobody stops could keep its node for a day: it may
+/// not be disrupted.
 async fn delete_application(cluster: &Cluster, cx: &Applying) -> Result<(), Failure> {
     let target = application_ref();
     let notify = |words: &str| cx.waiting_for(words);
@@ -96,7 +126,11 @@ async fn delete_application(cluster: &Cluster, cx: &Applying) -> Result<(), Fail
                 CASCADE_AT_MOST.as_secs(),
             ));
             let bare = json!({"metadata": {"finalizers": null}});
-            cluster.patch(&target, &bare).await.map(|_| ())
+            cluster.patch(&target, &bare).await?;
+            let redis = Kind::new("apps/v1", "StatefulSet").named(REDIS, "redis");
+            let foreground = Propagation::Foreground;
+            let stopping = cluster.delete_and_wait(&redis, foreground, CASCADE_AT_MOST, &notify);
+            cx.wait("Redis to stop", stopping).await.map(|_| ())
         }
         ended => ended.map(|_| ()),
     }

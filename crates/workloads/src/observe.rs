@@ -89,7 +89,7 @@ pub(crate) fn seen(spec: &WorkloadsSpec, observation: &Observation) -> Seen {
         // Whoever only looks asks whether it is where it was last put.
         let put = application.text("/spec/source/targetRevision");
         let commit = spec.commit.as_deref().or(put).unwrap_or_default();
-        let (well, words) = match sync::judge(Some(application), commit, observation.at) {
+        let (well, words) = match sync::judge(Some(application), commit, None, observation.at) {
             Verdict::Done => (true, format!("Synced, Healthy at {}", sync::short(commit))),
             Verdict::Waiting(words) => (false, words),
             Verdict::Failed(failure) => (false, failure.to_string()),

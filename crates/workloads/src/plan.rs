@@ -114,7 +114,7 @@ fn application(spec: &WorkloadsSpec, commit: &str, now: &Observation) -> Wished 
         };
         Wished::Step(Verb::Update, vec![change])
     };
-    match sync::judge(now.application.value(), commit, now.at) {
+    match sync::judge(now.application.value(), commit, None, now.at) {
         Verdict::Done => Wished::AsWished,
         Verdict::Waiting(words) => status(words),
         Verdict::Failed(failure) => status(failure.to_string()),

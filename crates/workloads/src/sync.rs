@@ -17,13 +17,20 @@ use trunkline_objects::{Object, Verdict};
 /// Argo CD's repository server is not there yet.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Whether `application` is in step with `commit`.
+/// Whether `application` is in step with `commit`. `written` is when the wish
+/// was last written, if that was just now: what Argo CD said before is about
+/// an earlier one.
 #[must_use]
-pub fn judge(application: Option<&Object>, commit: &str, now: Timestamp) -> Verdict {
+pub fn judge(
+    application: Option<&Object>,
+    commit: &str,
+    written: Option<Timestamp>,
+    now: Timestamp,
+) -> Verdict {
     let Some(application) = application else {
         return Verdict::Waiting("the Application is not there".to_owned());
     };
-    if let Some(failure) = failed(application, commit, now) {
+    if let Some(failure) = failed(application, commit, written, now) {
         return Verdict::Failed(failure);
     }
     match missing(application, commit) {
@@ -100,30 +107,53 @@ fn doing<'a>(operation: &'a Value, phase: &'a str) -> &'a str {
 }
 
 /// What no waiting will mend.
-fn failed(application: &Object, commit: &str, now: Timestamp) -> Option<Failure> {
+fn failed(
+    application: &Object,
+    commit: &str,
+    written: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Failure> {
+    // What is about to be tried outranks what the last try said.
+    if application.at("/operation").is_some() {
+        return None;
+    }
     let conditions = application
         .at("/status/conditions")
         .and_then(Value::as_array);
     for condition in conditions.into_iter().flatten() {
         let name = text(condition, "/type");
-        let since = moment(condition, "/lastTransitionTime");
+        let since = moment(condition, "/lastTransitionTime").max(written);
         let stands = since.is_none_or(|since| now.duration_since(since) > PATIENCE);
         let counts = match name {
             "InvalidSpecError" | "ComparisonError" => stands,
             // Repeated with each retry; the operation's end decides.
-            "SyncError" => application.text("/status/operationState/phase") != Some("Running"),
+            "SyncError" => {
+                // Argo CD names the commit: "Failed sync attempt to 0123…".
+                text(condition, "/message").contains(commit)
+                    && application.text("/status/operationState/phase") != Some("Running")
+            }
             _ => false,
         };
         if counts {
             return Some(failure(name, text(condition, "/message")));
         }
     }
+    let operation = failed_operation(application, commit)?;
+    Some(failure(
+        text(operation, "/phase"),
+        text(operation, "/message"),
+    ))
+}
+
+/// The last operation, if it failed for our commit. Argo CD does not try such
+/// a commit again by itself: whoever wants it tried starts an operation.
+#[must_use]
+pub fn failed_operation<'a>(application: &'a Object, commit: &str) -> Option<&'a Value> {
     let operation = application.at("/status/operationState")?;
     let of_ours = text(operation, "/syncResult/revision") == commit
         || text(operation, "/operation/sync/revision") == commit;
-    let phase = text(operation, "/phase");
-    (of_ours && matches!(phase, "Failed" | "Error"))
-        .then(|| failure(phase, text(operation, "/message")))
+    let failed = matches!(text(operation, "/phase"), "Failed" | "Error");
+    (of_ours && failed).then_some(operation)
 }
 
 fn failure(code: &str, message: &str) -> Failure {
@@ -202,7 +232,7 @@ mod tests {
     fn judged(change: impl FnOnce(&mut Value)) -> Verdict {
         let mut body = done();
         change(&mut body);
-        judge(Some(&Object::new(body).unwrap()), COMMIT, now())
+        judge(Some(&Object::new(body).unwrap()), COMMIT, None, now())
     }
 
     fn waits(change: impl FnOnce(&mut Value)) -> String {
@@ -237,7 +267,10 @@ mod tests {
 
     #[test]
     fn each_missing_part_waits() {
-        assert!(matches!(judge(None, COMMIT, now()), Verdict::Waiting(_)));
+        assert!(matches!(
+            judge(None, COMMIT, None, now()),
+            Verdict::Waiting(_)
+        ));
         let operation = waits(|b| b["operation"] = json!({"sync": {}}));
         assert_eq!(operation, "Argo CD is about to sync");
         waits(|b| b["status"] = json!({}));
@@ -273,7 +306,8 @@ mod tests {
             failed,
             "Argo CD sync: Failed: one or more objects failed to apply"
         );
-        fails(|b| b["status"]["conditions"] = json!([{"type": "SyncError", "message": "x"}]));
+        let attempt = format!("Failed sync attempt to {COMMIT}: x");
+        fails(|b| b["status"]["conditions"] = json!([{"type": "SyncError", "message": attempt}]));
         let old = json!([{"type": "ComparisonError", "message": "chart is broken",
                           "lastTransitionTime": "2026-11-23T08:08:00Z"}]);
         fails(|b| b["status"]["conditions"] = old);
@@ -284,6 +318,32 @@ mod tests {
         let young = json!([{"type": "ComparisonError", "message": "connection refused",
                             "lastTransitionTime": "2026-11-23T08:09:50Z"}]);
         assert_eq!(judged(|b| b["status"]["conditions"] = young), Verdict::Done);
+    }
+
+    #[test]
+    fn what_was_said_of_an_earlier_wish_is_not_about_ours() {
+        let mut body = done();
+        body["status"]["conditions"] = json!([
+            {"type": "SyncError", "message": "Failed sync attempt to fffffff: x"},
+            {"type": "ComparisonError", "message": "chart is broken",
+             "lastTransitionTime": "2026-11-23T07:00:00Z"},
+        ]);
+        body["status"]["sync"]["comparedTo"]["source"]["targetRevision"] = json!("f".repeat(40));
+        let application = Object::new(body).unwrap();
+        let written = Some("2026-11-23T08:09:50Z".parse().unwrap());
+        let judged = |written| judge(Some(&application), COMMIT, written, now());
+        assert!(matches!(judged(written), Verdict::Waiting(_)));
+        // The control: without knowing when it was written, it fails at once.
+        assert!(matches!(judged(None), Verdict::Failed(_)));
+    }
+
+    #[test]
+    fn a_pending_operation_outranks_a_failed_one() {
+        let words = waits(|b| {
+            b["operation"] = json!({"sync": {}});
+            b["status"]["operationState"]["phase"] = json!("Failed");
+        });
+        assert_eq!(words, "Argo CD is about to sync");
     }
 
     #[test]

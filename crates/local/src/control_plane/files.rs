@@ -96,7 +96,7 @@ impl Folder {
 
     /// Removes it with all that is in it.
     pub(super) fn clear(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.root) {
+        match crate::argo_cd::remove(&self.root) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("{} cannot be removed", self.root.display()))
             }

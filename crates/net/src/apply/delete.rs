@@ -64,7 +64,15 @@ impl Doer<'_> {
     async fn release_elastic_ip(&self, id: &str) -> Result<(), Failure> {
         self.until_gone(&format!("{id} to be free"), || async {
             let done = self.ec2().release_address().allocation_id(id).send().await;
-            done.map(drop).map_err(why("ReleaseAddress"))
+            let done = done.map(drop).map_err(why("ReleaseAddress"));
+            // EC2's word for "a NAT gateway that has just gone still holds
+            // it" (kops #938); a real denial is UnauthorizedOperation.
+            done.map_err(|mut failure| {
+                if failure.cause.code == "AuthFailure" {
+                    failure.kind = FailureKind::Retry;
+                }
+                failure
+            })
         })
         .await
     }
