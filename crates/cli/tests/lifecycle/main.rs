@@ -91,8 +91,11 @@ impl Life {
         ended
     }
 
+    /// A plan with something in it.
     fn plan(&mut self) -> Value {
-        self.run(&["plan", "sandbox", "--json"]).exits(0).json()
+        self.run(&["plan", "sandbox", "--json", "--detailed-exitcode"])
+            .exits(3)
+            .json()
     }
 
     /// Before any cluster exists everything is shown, and nothing is changed.
@@ -110,8 +113,6 @@ impl Life {
         ] {
             assert!(text.stdout.contains(rendered), "{rendered}: {text}");
         }
-        self.run(&["plan", "sandbox", "--detailed-exitcode"])
-            .exits(3);
         let record = self.stack.record();
         assert!(record.iter().any(|call| call["action"] == "DescribeVpcs"));
         assert!(record.iter().all(|call| call["mutating"] == false));
@@ -177,8 +178,6 @@ impl Life {
         ]);
         kubectl(&["delete", "storageclass", "gp3"]);
 
-        self.run(&["plan", "sandbox", "--detailed-exitcode"])
-            .exits(3);
         let plan = self.plan();
         let steps = plan["steps"].as_array().unwrap().iter();
         let found: BTreeMap<_, _> = steps

@@ -40,6 +40,11 @@ impl Stack {
     /// Starts a stack, with the environments sandbox and live in it. None (and
     /// a line that says so) if a tool is missing: building one takes minutes.
     pub(crate) fn up(test: &str) -> Option<Self> {
+        Self::up_with(test, &[])
+    }
+
+    /// The same with more arguments for `trunkline-local up`.
+    pub(crate) fn up_with(test: &str, more: &[&str]) -> Option<Self> {
         if !tools_are_here(test) {
             return None;
         }
@@ -52,7 +57,9 @@ impl Stack {
             moto: String::new(),
             commit: head(),
         };
-        stack.local(&["up", "--account", ACCOUNT]).exits(0);
+        stack
+            .local(&[&["up", "--account", ACCOUNT], more].concat())
+            .exits(0);
         stack.variables = serde_json::from_value(stack.local_json("env")).unwrap();
         let more = [
             ("TRUNKLINE_REPOSITORY", repository.as_str()),
