@@ -266,7 +266,7 @@ print(json.dumps(results))
     );
     let seen = boto3(aws, &script).await;
     let fault = json!({
-        "service": "kms", "action": "CreateKey", "nth": 1, "times": 1,
+        "service": "kms", "action": "CreateKey", "mutating": false, "nth": 1, "times": 1,
         "do": {"type": "latency", "ms": 80}
     });
     let settings = json!({"latency_ms": 0, "visibility_ms": 0, "pace": "instant"});
