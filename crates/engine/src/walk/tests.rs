@@ -380,3 +380,37 @@ fn an_intent_left_open_is_looked_for_before_anything_is_made() {
     // The control: without intents the same run makes a second one.
     assert_eq!(make_one(&earlier(), &options()), 2);
 }
+
+/// An AWS whose looks all fail in passing.
+struct Blind(Forgetful);
+
+#[async_trait]
+impl Performer for Blind {
+    async fn perform(&self, step: &Step, cx: &Applying) -> Result<Outputs, Failure> {
+        let find = || async { Err(Failure::new(FailureKind::Throttled, Cause::default()).clear()) };
+        Create::new(cx, &step.address)
+            .by_mark(|| self.0.create(), find)
+            .await?;
+        Ok(Outputs::new())
+    }
+}
+
+#[test]
+fn a_look_that_failed_is_not_read_as_absent() {
+    let aws = Blind(Forgetful {
+        made: Mutex::default(),
+        shown_after: Duration::ZERO,
+        lose_answers: 1,
+    });
+    let mut once = options();
+    once.attempts = 1;
+    let plan = plans::plan(
+        vec![plans::step(Verb::Create, "a", "x", &[])],
+        &plans::table(),
+    )
+    .unwrap();
+    let report = run(walk(&plan, &aws, Outputs::new(), &once, &Stop::new()));
+    assert_eq!(aws.0.made.lock().unwrap().len(), 1, "it was not sent again");
+    let (_, failure, _) = report.failures().next().unwrap();
+    assert!(failure.is_unclear(), "so its intent stays open");
+}
