@@ -411,3 +411,43 @@ async fn close(journal: Journal, report: &Report, stop: &Stop) -> Result<(), Fai
     };
     journal.finish(outcome, message).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use trunkline_engine::{Action, DeleteOrder, Draft, Verb};
+
+    use super::*;
+
+    fn planned(wish: Wish, loses: Option<&str>) -> Planned {
+        let action = Action {
+            layer: "x".into(),
+            version: 1,
+            body: serde_json::Value::Null,
+        };
+        let cluster = Address::new("cluster", "cluster", "main");
+        let mut step = Step::new(Verb::Delete, cluster, "eks", action);
+        step.loses = loses.map(str::to_owned);
+        let draft = Draft {
+            steps: vec![step],
+            ..Draft::default()
+        };
+        let plan = Plan::assemble([draft], &DeleteOrder::default(), 1).unwrap();
+        Planned::new(wish, plan, Duration::ZERO)
+    }
+
+    /// A cluster may become protected while a destroy waits for the lease.
+    #[test]
+    fn a_loss_that_was_not_shown_is_refused() {
+        let wish = |with_data| Wish::Destroyed { with_data };
+        let (shown, fresh) = (
+            planned(wish(false), None),
+            planned(wish(false), Some("all")),
+        );
+        assert!(refuse_more(&shown.plan, &fresh.plan).is_ok());
+        let refused = refuse_losses(&shown, &fresh);
+        assert!(matches!(refused, Err(PipelineError::LosesData(all)) if all.len() == 1));
+        assert!(refuse_losses(&fresh, &fresh).is_ok(), "it was shown");
+        let asked = planned(wish(true), Some("all"));
+        assert!(refuse_losses(&shown, &asked).is_ok(), "it was asked for");
+    }
+}
